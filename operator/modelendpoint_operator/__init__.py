@@ -1,0 +1,1 @@
+"""ModelEndpoint: the operator, its API types and the command `modelendpoint`."""

@@ -1,0 +1,1 @@
+"""The API of ModelEndpoint: types, rules, and everything that is generated from them."""

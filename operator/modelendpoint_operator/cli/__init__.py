@@ -1,0 +1,1 @@
+"""The command `modelendpoint`: one module per subcommand."""
