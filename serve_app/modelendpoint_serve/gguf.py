@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.utils.logging import disable_progress_bar
 
 from modelendpoint_serve.errors import ModelLoadError
 from modelendpoint_serve.precision import dtype_name, resolve_dtype, use_threads
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 # Part of every key: raise it when what is written changes, and old entries are made anew.
 FORMAT = 1
 HOME = Path("~/.cache/modelendpoint")
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 def dequantised(file: Path, args: ModelArgs, report: Report, cache: Path | None) -> Path:
@@ -38,9 +41,11 @@ def dequantised(file: Path, args: ModelArgs, report: Report, cache: Path | None)
         with FileLock(folder.with_suffix(".lock")):
             if not folder.is_dir():
                 _make(folder, file, dtype)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
         hint = "Let MODELENDPOINT_CACHE name a folder that this user may write."
-        raise ModelLoadError("CacheNotWritable", f"{error.filename} cannot be written.", hint) from None
+        raise ModelLoadError("CacheNotWritable", f"{folder.parent} cannot be written.", hint) from None
     return folder
 
 
@@ -62,6 +67,7 @@ def _make(folder: Path, file: Path, dtype: torch.dtype) -> None:
 def unpack(file: Path, folder: Path, dtype: torch.dtype) -> None:
     """Reads a GGUF file and writes it as safetensors, tokenizer and config."""
     use_threads()
+    disable_progress_bar()
     source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     model = AutoModelForCausalLM.from_pretrained(
         **source, dtype=dtype, quantization_config=GgufConfig(dequantize=True)

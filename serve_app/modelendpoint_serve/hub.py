@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
     RevisionResolutionError,
     XetDownloadError,
 )
+from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils._http import default_client_factory
 
 from modelendpoint_serve.errors import ModelLoadError
@@ -226,3 +227,4 @@ def _bounded_client() -> httpx2.Client:
 
 
 set_client_factory(_bounded_client)
+disable_progress_bars()

@@ -1,4 +1,4 @@
-"""Ray's own autoscaler reads the worker groups as they are meant: every replica gets a pod, of its group, in bounds."""
+"""Ray's own autoscaler reads the worker groups as they are meant: every replica gets a pod of its group."""
 
 from __future__ import annotations
 

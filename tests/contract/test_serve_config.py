@@ -1,13 +1,15 @@
-"""What the operator writes is what Ray Serve and the serve app read. Ray ignores keys that it does not know."""
+"""What the operator writes is what Ray Serve and the serve app read. Ray ignores keys it does not know."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from ray.serve._private import constants
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import (
     DeploymentSchema,
@@ -57,6 +59,11 @@ def test_the_app_reads_its_arguments_and_live_settings(case: str) -> None:
     routes = IngressConfig.model_validate(ingress["deployments"][0]["user_config"])
     routed = [version.app for model in routes.models for version in model.versions]
     assert routed == [application["name"] for application in models]
+
+
+@pytest.mark.parametrize("name", [name for name in names.ENV if name.startswith("RAY_SERVE_")])
+def test_ray_serve_reads_each_variable(name: str) -> None:
+    assert f'"{name}"' in Path(constants.__file__).read_text()
 
 
 def test_a_misspelt_key_is_found() -> None:

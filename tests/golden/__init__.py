@@ -1,12 +1,11 @@
-"""Endpoints and the objects they become, side by side. `make golden` rewrites the objects; the diff is the review."""
+"""Endpoints, and the objects they become beside them. `make golden` rewrites these; review the diff."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modelendpoint_operator.api.load import load
 from modelendpoint_operator.api.v1alpha1 import ModelEndpoint
 from modelendpoint_operator.build import desired
 from modelendpoint_operator.build.manifest import yaml_text
@@ -24,7 +23,10 @@ ENDPOINTS = {
 
 
 def endpoint(case: str) -> ModelEndpoint:
-    return ModelEndpoint.model_validate(yaml.safe_load(ENDPOINTS[case].read_text()))
+    loaded = load(ENDPOINTS[case].read_bytes(), str(ENDPOINTS[case]))
+    assert not loaded.problems, loaded.problems
+    (found,) = loaded.endpoints
+    return found
 
 
 def objects(case: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Maker of a tiny GGUF file: a Llama with random weights and a byte-level tokenizer, as llama.cpp writes them."""
+"""Maker of a tiny GGUF file like llama.cpp's: a Llama of random weights and a byte-level tokenizer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 def tiny_gguf(path: Path, *, seed: int = 0) -> Path:
-    tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "th"]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("tiny")
     writer.add_block_count(BLOCKS)
@@ -33,7 +33,7 @@ def tiny_gguf(path: Path, *, seed: int = 0) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
     writer.add_token_types([3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL)))
-    writer.add_token_merges([f"{tokens[40]} {tokens[41]}"])
+    writer.add_token_merges(["t h"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_pad_token_id(0)

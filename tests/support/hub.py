@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub on loopback: the few routes that a download uses, and its ways to fail."""
+"""A stand-in for the Hugging Face hub on loopback: the routes that a download uses, and its ways to fail."""
 
 from __future__ import annotations
 
@@ -50,11 +50,14 @@ class Hub:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.leaving.set()
         self._server.shutdown()
         self._server.server_close()

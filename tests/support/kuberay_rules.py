@@ -1,7 +1,7 @@
 """What KubeRay 1.7's controller refuses in a RayService although its CRD allows it, as a list of complaints.
 
-Restated from `ValidateRayServiceSpec` and `ValidateRayClusterSpec` (ray-operator/controllers/ray/utils/validation.go),
-and from the sharp edges that it does not check at all but that leave a cluster which never serves.
+Restated from `ValidateRayServiceSpec` and `ValidateRayClusterSpec` in its utils/validation.go, and from
+what these let pass although the cluster would never serve.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def autoscaler(service: dict[str, Any]) -> Complaints:
     if cluster.get("enableInTreeAutoscaling") and options.get("version") != "v2":
         yield "autoscalerOptions.version is not v2"
     for group in _groups(cluster):
-        if options.get("version") == "v2" and group["template"]["spec"].get("restartPolicy", "Never") != "Never":
+        if (
+            options.get("version") == "v2"
+            and group["template"]["spec"].get("restartPolicy", "Never") != "Never"
+        ):
             yield f"{_name(group)}: autoscaler v2 refuses a restartPolicy"
         if "idleTimeoutSeconds" in group and options.get("version") != "v2":
             yield f"{_name(group)}: idleTimeoutSeconds needs autoscaler v2"
@@ -109,7 +112,9 @@ def groups(service: dict[str, Any]) -> Complaints:
             yield f"{_name(group)}: resources beside rayStartParams"
         if not all(isinstance(value, str) for value in start.values()):
             yield f"{_name(group)}: rayStartParams are strings"
-        if any(len(value) > 63 or not LABEL_VALUE.fullmatch(value) for value in group.get("labels", {}).values()):
+        if any(
+            len(value) > 63 or not LABEL_VALUE.fullmatch(value) for value in group.get("labels", {}).values()
+        ):
             yield f"{_name(group)}: a label has an invalid value"
 
 
@@ -161,7 +166,8 @@ RULES: tuple[Callable[[dict[str, Any]], Complaints], ...] = (
 
 
 def _cluster(service: dict[str, Any]) -> dict[str, Any]:
-    return service["spec"]["rayClusterConfig"]
+    cluster: dict[str, Any] = service["spec"]["rayClusterConfig"]
+    return cluster
 
 
 def _groups(cluster: dict[str, Any]) -> list[dict[str, Any]]:
@@ -169,7 +175,7 @@ def _groups(cluster: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _name(group: dict[str, Any]) -> str:
-    return group.get("groupName", "head")
+    return str(group.get("groupName", "head"))
 
 
 def _env(group: dict[str, Any]) -> dict[str, str]:

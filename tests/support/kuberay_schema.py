@@ -1,4 +1,4 @@
-"""KubeRay's CRDs as JSON Schemas, made strict: a field that the CRD does not know is an error, not pruned in silence."""
+"""KubeRay's CRDs as JSON Schemas, made strict: an unknown field is an error, and not pruned in silence."""
 
 from __future__ import annotations
 

@@ -82,9 +82,7 @@ def test_a_complete_copy_works_with_the_hub_down(hub: Hub, tmp_path: Path, revis
     folder = get(tmp_path, **source)
     hub.always["/"] = "broken"
     assert get(tmp_path, **source) == folder
-    hub.leaving.set()
-    hub._server.shutdown()
-    hub._server.server_close()
+    hub.close()
     assert get(tmp_path, **source) == folder
 
 

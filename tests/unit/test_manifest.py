@@ -9,9 +9,41 @@ from hypothesis import strategies as st
 
 from modelendpoint_operator.build.manifest import yaml_text
 
-# What sigs.k8s.io/yaml, the parser of kubectl and KubeRay, takes for something other than a string when it is plain.
-MISREAD = ["yes", "No", "on", "y", "N", "null", "~", "0123", "0o17", "1e3", "12e4567", "1_000", "0x1F", ".5", "+1"]
-MISREAD += ["1:30", "2001-12-14", ".inf", "-.Inf", "=", "<<", "", " ", "- a", "a: b", "a #b", "true", "{", "@a", "%"]
+# What sigs.k8s.io/yaml, the parser of kubectl and KubeRay, does not take for a string when it is plain.
+MISREAD = [
+    "yes",
+    "No",
+    "on",
+    "y",
+    "N",
+    "null",
+    "~",
+    "0123",
+    "0o17",
+    "1e3",
+    "12e4567",
+    "1_000",
+    "0x1F",
+    ".5",
+    "+1",
+]
+MISREAD += [
+    "1:30",
+    "2001-12-14",
+    ".inf",
+    "-.Inf",
+    "=",
+    "<<",
+    "",
+    " ",
+    "- a",
+    "a: b",
+    "a #b",
+    "true",
+    "{",
+    "@a",
+    "%",
+]
 
 
 @pytest.mark.parametrize("text", MISREAD)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
+import yaml
 
 from modelendpoint_operator import names
+from modelendpoint_operator.api.load import load
 from modelendpoint_operator.api.v1alpha1 import ModelEndpoint
 from modelendpoint_operator.build.pods import cpu_quantity, memory_quantity
 from modelendpoint_operator.build.rayservice import rayservice
-from modelendpoint_operator.build.workers import Fraction
 from modelendpoint_operator.settings import Settings
 from tests.support.endpoints import endpoint, model
 
@@ -18,7 +22,7 @@ GPU = {"gpu": 1}
 HUB = {"uri": "hf://acme/sentiment", "secretRef": {"name": "hf-token"}}
 
 
-def built(subject: ModelEndpoint | None = None, **settings: str) -> dict[str, Any]:
+def built(subject: ModelEndpoint | None = None, **settings: Any) -> dict[str, Any]:
     spec: dict[str, Any] = rayservice(subject or endpoint(), Settings(**settings))["spec"]
     return spec
 
@@ -55,10 +59,23 @@ def test_one_image_and_one_environment_for_all_pods() -> None:
     assert all(container["env"] == containers[0]["env"] for container in containers)
 
 
-def test_environment_of_the_endpoint_takes_the_place_of_a_default() -> None:
-    (head, *_) = pods(built(endpoint(ray={"env": [{"name": "HF_HUB_DISABLE_TELEMETRY", "value": "0"}]})))
-    values = [each["value"] for each in head["containers"][0]["env"] if each["name"] == "HF_HUB_DISABLE_TELEMETRY"]
-    assert values == ["0"]
+@pytest.mark.parametrize("name", names.ENV)
+def test_the_api_refuses_what_the_operator_sets(name: str) -> None:
+    subject = endpoint(ray={"env": [{"name": name, "value": "1"}]})
+    document = subject.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    (problem,) = load(yaml.safe_dump(document), "endpoint.yaml").problems
+    assert problem.path == "spec.ray.env[0].name"
+
+
+@pytest.mark.parametrize("group", ["cpu", "gpu"])
+def test_the_shell_hands_ray_its_resources_as_json(group: str) -> None:
+    subject = endpoint(model(resources={"custom": {"licences": 2}}), model("chat", resources=GPU))
+    text = groups(built(subject))[group]["rayStartParams"]["resources"]
+    seen = subprocess.run(
+        ["bash", "-c", f"printf %s {text}"], capture_output=True, text=True, check=True
+    ).stdout
+    expected = {"cpu": {"modelendpoint-ingress": 2, "licences": 2}, "gpu": {}}
+    assert json.loads(seen) == {f"modelendpoint-pod:{group}": 1, **expected[group]}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +116,11 @@ def test_pods_outlive_the_requests_they_have() -> None:
 
 def test_secrets_reach_the_pods_that_need_them_and_no_other() -> None:
     spec = built(endpoint(model("a", source=HUB), model("b", resources=GPU)))
-    mount = {"name": "secret-hf-token", "mountPath": "/var/run/secrets/modelendpoint/hf-token", "readOnly": True}
+    mount = {
+        "name": "secret-hf-token",
+        "mountPath": "/var/run/secrets/modelendpoint/hf-token",
+        "readOnly": True,
+    }
     volume = {"name": "secret-hf-token", "secret": {"secretName": "hf-token", "optional": False}}
     assert mount in pod(spec, "cpu")["containers"][0]["volumeMounts"]
     assert volume in pod(spec, "cpu")["volumes"]
@@ -113,7 +134,11 @@ def test_gpu_pods_ask_for_gpus_of_their_kind() -> None:
     name = next(name for name in groups(spec) if name != "cpu")
     resources = pod(spec, name)["containers"][0]["resources"]
     assert re.fullmatch("nvidia-l4-[0-9a-f]{8}", name)
-    assert resources["limits"]["nvidia.com/mig-1g.10gb"] == resources["requests"]["nvidia.com/mig-1g.10gb"] == "1"
+    assert (
+        resources["limits"]["nvidia.com/mig-1g.10gb"]
+        == resources["requests"]["nvidia.com/mig-1g.10gb"]
+        == "1"
+    )
     assert pod(spec, name)["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
     assert pod(spec, name)["tolerations"][0]["key"] == "nvidia.com/mig-1g.10gb"
     assert "tolerations" not in pod(spec, "cpu")
@@ -159,22 +184,11 @@ def test_writes_memory_as_kubernetes_does(size: int, text: str) -> None:
     assert memory_quantity(size) == text
 
 
-@pytest.mark.parametrize("text", ["NVIDIA-L4", "nvidia_l4", "a" * 80, "cpu", "-", "A100.80GB"])
-def test_makes_labels_that_are_legal_and_apart(text: str) -> None:
-    label = names.dns_label(text, 30, taken=("cpu",))
-    assert re.fullmatch("[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?", label)
-    assert label not in {"cpu", names.dns_label(text + "x", 30), names.dns_label(text.swapcase(), 30)} - {label}
-    assert label != text
-
-
-def test_keeps_labels_that_are_legal() -> None:
-    assert names.dns_label("nvidia-l4", 30) == "nvidia-l4"
-
-
 def _without_counts(spec: dict[str, Any]) -> dict[str, Any]:
     counts = {"replicas", "minReplicas", "maxReplicas"}
     cluster = spec["rayClusterConfig"]
     kept = [
-        {key: value for key, value in group.items() if key not in counts} for group in cluster["workerGroupSpecs"]
+        {key: value for key, value in group.items() if key not in counts}
+        for group in cluster["workerGroupSpecs"]
     ]
     return {**cluster, "workerGroupSpecs": kept}

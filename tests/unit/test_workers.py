@@ -47,8 +47,10 @@ SCALINGS = st.tuples(st.integers(0, 12), st.integers(1, 12)).map(
 def endpoints(draw: st.DrawFn) -> ModelEndpoint:
     models = []
     for index in range(draw(st.integers(1, 5))):
-        versions = [{"name": f"v{number}", "source": SOURCE} for number in range(draw(st.integers(1, 3)))]
-        versions[0] |= {"traffic": 100}
+        versions: list[dict[str, Any]] = [
+            {"name": f"v{number}", "source": SOURCE} for number in range(draw(st.integers(1, 3)))
+        ]
+        versions[0]["traffic"] = 100
         models.append(
             model(f"m{index}", versions=versions, scaling=draw(SCALINGS), resources=draw(RESOURCES))
         )
@@ -150,10 +152,9 @@ def test_packs(counts: list[tuple[int, int]], pods: int) -> None:
     [(0.5, 2, 1, 1), (0.5, 3, 1, 2), (0.3, 3, 1, 1), (0.75, 2, 1, 2), (1, 2, 1, 2), (4, 2, 4, 2)],
 )
 def test_wastes_no_gpu(gpu: float, replicas: int, gpus_per_pod: int, pods: int) -> None:
-    _, group = worker_groups(
-        endpoint(model(resources={"gpu": gpu}, scaling={"minReplicas": replicas})).spec
-    )
-    assert (group.capacity["GPU"], group.min_pods, group.max_pods) == (gpus_per_pod, pods, pods)
+    _, group = worker_groups(endpoint(model(resources={"gpu": gpu}, scaling={"minReplicas": replicas})).spec)
+    assert int(group.capacity["GPU"]) == gpus_per_pod
+    assert (group.min_pods, group.max_pods) == (pods, pods)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,11 @@ def test_a_new_accelerator_is_added_at_the_end() -> None:
     before = [model("a", resources={"gpu": 1, "accelerator": "nvidia-l4"})]
     after = [*before, model("b"), model("c", resources={"gpu": 1, "accelerator": "nvidia-a100"})]
     assert [group.name for group in worker_groups(endpoint(*before).spec)] == ["cpu", "nvidia-l4"]
-    assert [group.name for group in worker_groups(endpoint(*after).spec)] == ["cpu", "nvidia-l4", "nvidia-a100"]
+    assert [group.name for group in worker_groups(endpoint(*after).spec)] == [
+        "cpu",
+        "nvidia-l4",
+        "nvidia-a100",
+    ]
 
 
 def test_scaling_leaves_the_pods_as_they_are() -> None:
@@ -183,7 +188,9 @@ def test_scaling_leaves_the_pods_as_they_are() -> None:
         worker_groups(endpoint(model(scaling=scaling, resources={"gpu": 1})).spec)
         for scaling in ({"minReplicas": 0, "maxReplicas": 1}, {"minReplicas": 8, "maxReplicas": 20})
     )
-    assert [(group.name, group.capacity) for group in small] == [(group.name, group.capacity) for group in large]
+    assert [(group.name, group.capacity) for group in small] == [
+        (group.name, group.capacity) for group in large
+    ]
 
 
 def _replicas(spec: ModelEndpointSpec, group: WorkerGroup, *, most: bool) -> list[str]:

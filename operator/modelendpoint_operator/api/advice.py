@@ -32,6 +32,11 @@ def _fit(path: Path, value: Any) -> str:
     return f"choose {' and '.join(ranges(_schema(path)))}"
 
 
+def _fit_number(path: Path, value: Any) -> str:
+    """The bounds of a quantity are bytes, which nobody counts in: its remedy says it better."""
+    return str(_schema(path).get(REMEDY) or _fit(path, value))
+
+
 def _add(path: Path, value: Any) -> str:
     description = one_line(_schema(path).get("description", "")).partition(". ")[0].rstrip(".")
     return f"add `{path[-1]}:`, {description[:1].lower()}{description[1:]}"
@@ -42,8 +47,8 @@ def _rename(path: Path, value: Any) -> str:
     name, siblings = str(path[-1]), list(_schema(path[:-1])["properties"])
     if similar := _closest(name, siblings):
         return f"write `{similar}`"
-    if place := next(_places(expanded(), name, ()), None):
-        return f"move it to `{dotted(place)}`"
+    if place := next(_places(_schema(("spec",)), name, "spec"), None):
+        return f"move it to `{place}`"
     return f"remove it; the fields here are {', '.join(siblings)}"
 
 
@@ -56,17 +61,16 @@ def _choose(path: Path, value: Any) -> str:
 
 def _closest(word: str, options: Iterable[str]) -> str | None:
     plain = {option.lower().replace("_", "").replace("-", ""): option for option in options}
-    found = get_close_matches(word.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.7)
+    found = get_close_matches(word.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.75)
     return plain[found[0]] if found else None
 
 
-def _places(schema: Json, name: str, path: Path) -> Iterator[Path]:
-    """Where else the spec has a field of this name."""
+def _places(schema: Json, name: str, path: str) -> Iterator[str]:
+    """Where else there is a field of this name."""
     for key, child in schema.get("properties", {}).items():
         if key == name:
-            yield (*path, key)
-        if (*path, key) != ("status",):
-            yield from _places(child.get("items", child), name, (*path, key))
+            yield f"{path}.{key}"
+        yield from _places(child.get("items", child), name, f"{path}.{key}{'[]' if 'items' in child else ''}")
 
 
 def _schema(path: Path) -> Json:
@@ -91,9 +95,9 @@ ERRORS: dict[str, tuple[str, Advice]] = {
     ),
     "string_too_long": ("the text is too long", _fit),
     "string_too_short": ("the text is too short", _fit),
-    "greater_than": ("the number is too small", _fit),
-    "greater_than_equal": ("the number is too small", _fit),
-    "less_than_equal": ("the number is too large", _fit),
+    "greater_than": ("the number is too small", _fit_number),
+    "greater_than_equal": ("the number is too small", _fit_number),
+    "less_than_equal": ("the number is too large", _fit_number),
     "too_short": ("there are too few items", _fit),
     "too_long": ("there are too many items", _fit),
     "string_type": ("the value is not a text", _or("put quotes round it")),

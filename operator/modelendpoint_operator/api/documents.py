@@ -1,7 +1,7 @@
 """YAML text -> documents whose every value knows its line and column.
 
-Plain scalars mean what they mean to kubectl (the YAML of Go's yaml.v2), not what PyYAML makes of them: `1e3` is
-a number, `12:30:00` and `2024-01-01` are text. As on the API server, `key:` without a value is no key at all.
+Plain scalars mean what they mean to kubectl (the YAML of Go's yaml.v2), not what PyYAML makes of them: `1e3`
+is a number, `12:30:00` and `2024-01-01` are text. As on the API server, a key without value is no key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import Reader
 
 from modelendpoint_operator.api.rules import Path
 
@@ -76,14 +77,21 @@ def documents(text: str) -> Iterator[Document]:
     if len(text) > MAX_CHARACTERS:
         remedy = "split it into files of one object each"
         raise YamlError(Position(1, 1), (), "the file is larger than the API server takes", remedy)
+    if found := Reader.NON_PRINTABLE.search(text):
+        message = f"the character U+{ord(found[0]):04X} cannot stand in YAML"
+        raise YamlError(
+            end_of(text[: found.start()]), (), message, "remove it, and check that the file is text"
+        )
     try:
         _check_depth(text)
         for node in yaml.compose_all(text, _Loader):
-            yield _Reader().read(node)
-    except yaml.reader.ReaderError as error:
-        raise _not_text(text, error) from None
+            yield _NodeReader().read(node)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(text, error) from None
+
+
+def end_of(text: str) -> Position:
+    return Position(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
 def _check_depth(text: str) -> None:
@@ -96,13 +104,6 @@ def _check_depth(text: str) -> None:
             raise YamlError(
                 _position(event.start_mark), (), f"nested more than {MAX_DEPTH} levels deep", remedy
             )
-
-
-def _not_text(text: str, error: yaml.reader.ReaderError) -> YamlError:
-    before = text[: error.position]
-    position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
-    message = f"the character U+{ord(text[error.position]):04X} cannot stand in YAML"
-    return YamlError(position, (), message, "remove it, and check that the file is YAML text")
 
 
 def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> YamlError:
@@ -122,7 +123,7 @@ def _position(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 
-class _Reader:
+class _NodeReader:
     """Turns the nodes of one document into values, and keeps their positions."""
 
     def __init__(self) -> None:

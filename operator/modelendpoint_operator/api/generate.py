@@ -42,14 +42,14 @@ def write(root: Path) -> None:
         (root / path).write_text(text, "utf-8")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], root: Path = ROOT) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: python -m modelendpoint_operator.api.generate [--check]", file=sys.stderr)
         return 2
     if not arguments:
-        write(ROOT)
+        write(root)
         return 0
-    for path in (differing := stale(ROOT)):
+    for path in (differing := stale(root)):
         print(
             f"{path} differs from the API types. Remedy: run `make generate` and commit the result.",
             file=sys.stderr,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from modelendpoint_operator.api.advice import advise, dotted
-from modelendpoint_operator.api.documents import Document, YamlError, documents
+from modelendpoint_operator.api.documents import Document, YamlError, documents, end_of
 from modelendpoint_operator.api.rules import Path, violations
 from modelendpoint_operator.api.schema import expanded, one_line
 from modelendpoint_operator.api.v1alpha1 import GROUP, KIND, ModelEndpoint
@@ -85,8 +85,9 @@ def _objects(content: str | bytes, file: str) -> Iterator[Loaded]:
             for root, value in _roots(document.value):
                 yield _object(_Place(document, root, file), value, names)
     except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8 text, from byte {error.start} on"
-        yield Loaded(problems=(Problem(file, 1, 1, "", message, "", "save it as UTF-8"),))
+        place = end_of(error.object[: error.start].decode())
+        message = "the file is not UTF-8 text from here on"
+        yield Loaded(problems=(Problem(file, place.line, place.column, "", message, "", "save it as UTF-8"),))
     except YamlError as error:
         line, column = error.position.line, error.position.column
         yield Loaded(
@@ -164,7 +165,12 @@ def _parse(value: dict[str, Any]) -> tuple[ModelEndpoint | None, list[ErrorDetai
     try:
         return ModelEndpoint.model_validate(value, by_alias=True, by_name=False, extra="forbid"), []
     except ValidationError as error:
-        return None, error.errors(include_url=False)
+        return None, [each for each in error.errors(include_url=False) if not _is_echo(each)]
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """pydantic also finds a list too short whose items it has refused."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _type_problems(place: _Place, value: Any, errors: list[ErrorDetails]) -> Iterator[Problem]:

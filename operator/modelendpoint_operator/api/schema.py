@@ -103,9 +103,9 @@ def describe(node: Json) -> str:
 
 def ranges(node: Json) -> Iterator[str]:
     """The bounds of a value or its size in words."""
-    least = node.get("exclusiveMinimum")
-    if least is not None:
-        yield f"above {node['minimum'] if least is True else least}"
+    if "exclusiveMinimum" in node:
+        yield f"above {node.get('minimum', node['exclusiveMinimum'])} and at most {node['maximum']}"
+        return
     for low, high, unit in BOUNDS:
         if low in node and high in node:
             yield f"{node[low]} to {node[high]}{unit}"

@@ -47,13 +47,23 @@ RESERVED_ENV = (
     "RAY_SERVE_USE_GRPC_BY_DEFAULT",
     "RAY_USAGE_STATS_ENABLED",
     "RAY_worker_niceness",
-    # KubeRay's.
+    # KubeRay's: it sets them, or refuses a RayService that does.
     "FQ_RAY_IP",
+    "KUBERAY_GEN_AUTOSCALER_START_CMD",
+    "KUBERAY_GEN_RAY_START_CMD",
     "RAY_ADDRESS",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+    "RAY_CLOUD_INSTANCE_ID",
     "RAY_CLUSTER_NAME",
+    "RAY_CLUSTER_NAMESPACE",
     "RAY_IP",
     "RAY_NODE_TYPE_NAME",
     "RAY_PORT",
+    "RAY_REDIS_ADDRESS",
+    "RAY_enable_autoscaler_v2",
+    "REDIS_PASSWORD",
+    "REDIS_USERNAME",
 )
 RESERVED_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 
@@ -70,7 +80,7 @@ LabelValue = Annotated[
     Text(
         r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
         63,
-        "use at most 63 letters, digits, hyphens, dots and underscores, in quotes if it looks like a number",
+        "use at most 63 letters, digits, hyphens, dots and underscores, in quotes if it is a number or yes",
     ),
 ]
 Uri = Annotated[
@@ -270,7 +280,7 @@ class Scaling(ApiType):
     rules = (
         Rule(
             "!has(self.maxReplicas) || (has(self.minReplicas) ? self.minReplicas : 1) <= self.maxReplicas",
-            "`maxReplicas` is below `minReplicas` (1 when it is not set)",
+            "`maxReplicas` is below `minReplicas`, which is 1 when it is not set",
             "raise `maxReplicas` or lower `minReplicas`",
             ".maxReplicas",
         ),
@@ -709,7 +719,7 @@ class ModelEndpoint(ApiType):
         Rule(
             f"self.metadata.name.size() <= {NAME_MAX_LENGTH}"
             " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-            f"`metadata.name` is longer than {NAME_MAX_LENGTH} characters or not a DNS label that starts with"
+            f"the name is longer than {NAME_MAX_LENGTH} characters or not a DNS label that starts with"
             " a letter, so the Services and pods that are named after it could not exist",
             f"use at most {NAME_MAX_LENGTH} lower-case letters, digits and hyphens, with a letter first",
             ".metadata.name",

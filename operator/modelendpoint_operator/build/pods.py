@@ -40,7 +40,7 @@ def drain_seconds(spec: ModelEndpointSpec) -> int:
 
 
 def image(spec: ModelEndpointSpec, settings: Settings) -> str:
-    """One image for all pods: Ray refuses to mix versions, and a cluster of two images would hide that."""
+    """One image for head and workers, because Ray refuses to run two versions in one cluster."""
     variant = "gpu" if any(model.resources.gpu for model in spec.models) else "cpu"
     default = settings.serve_image.replace("{ray}", spec.ray.version).replace("{variant}", variant)
     return spec.ray.image or default
@@ -92,17 +92,15 @@ def worker_group(endpoint: ModelEndpoint, group: WorkerGroup, settings: Settings
 
 def _worker_start_params(group: WorkerGroup) -> dict[str, str]:
     """What Ray may hand out on such a pod. Its autoscaler reads the same, and only whole numbers."""
-    known = {"CPU", "GPU", "memory"}
-    own = {names.pod_share(group.name): 1} | (
-        {names.INGRESS_SLOT: INGRESS_SLOTS} if group.has_ingress else {}
-    )
-    custom = {name: ceil(amount) for name, amount in group.capacity.items() if name not in known}
+    offered = {name: ceil(amount) for name, amount in group.capacity.items()}
+    cpus, gpus, memory = (offered.pop(name, 0) for name in ("CPU", "GPU", "memory"))
+    slots = {names.INGRESS_SLOT: INGRESS_SLOTS} if group.has_ingress else {}
     # Quoted for the shell in which KubeRay runs `ray start`; the autoscaler undoes exactly this quoting.
-    resources = json.dumps(own | custom).replace('"', '\\"')
+    resources = json.dumps({names.pod_share(group.name): 1, **slots, **offered}).replace('"', '\\"')
     return {
-        "num-cpus": str(ceil(group.capacity.get("CPU", 0))),
-        "num-gpus": str(ceil(group.capacity.get("GPU", 0))),
-        "memory": str(ceil(group.capacity.get("memory", 0))),
+        "num-cpus": str(cpus),
+        "num-gpus": str(gpus),
+        "memory": str(memory),
         "object-store-memory": str(OBJECT_STORE),
         "resources": f'"{resources}"',
     }
@@ -155,12 +153,13 @@ def _pod(spec: ModelEndpointSpec, container: Manifest) -> Manifest:
 def _container(
     name: str, spec: ModelEndpointSpec, settings: Settings, ports: dict[str, int], resources: Manifest
 ) -> Manifest:
-    env = names.ENV | {variable.name: variable.value for variable in spec.ray.env}
+    # The API refuses names of ours, so none occurs twice.
+    env = [*names.ENV.items(), *((variable.name, variable.value) for variable in spec.ray.env)]
     return {
         "name": name,
         "image": image(spec, settings),
         "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
-        "env": [{"name": variable, "value": value} for variable, value in env.items()],
+        "env": [{"name": variable, "value": value} for variable, value in env],
         "resources": resources,
         "securityContext": CONTAINER_SECURITY,
         # SIGTERM ends Ray and every request in it, so requests get their time before it.

@@ -16,14 +16,17 @@ from modelendpoint_operator.errors import UserError
 
 HELP = """Serve models from one YAML file, on this machine and on Kubernetes.
 
-[bold]A first endpoint[/bold]
+[bold]Examples[/bold]
 
-  [cyan]modelendpoint run examples/quickstart.yaml[/cyan]          start it here, on http://127.0.0.1:8000
-  [cyan]modelendpoint validate examples/*.yaml[/cyan]              find mistakes before the cluster does
-  [cyan]modelendpoint render my.yaml | kubectl apply -f -[/cyan]   the objects that the operator would apply
+  [cyan]modelendpoint run examples/quickstart.yaml[/cyan]    serve it on this machine
+  [cyan]modelendpoint validate *.yaml[/cyan]                 what the cluster would refuse
+  [cyan]modelendpoint render my.yaml[/cyan]                  what the operator would apply
 
-Installed as [cyan]kubectl-modelendpoint[/cyan] as well, so [cyan]kubectl modelendpoint[/cyan] works too.
-Tab completion: [cyan]modelendpoint --install-completion[/cyan]
+[bold]More[/bold]
+
+  [cyan]modelendpoint run --help[/cyan]                      each command has examples
+  [cyan]modelendpoint --install-completion[/cyan]            complete with the tab key
+  [cyan]kubectl modelendpoint[/cyan]                         the same as a plugin of kubectl
 """
 
 app = typer.Typer(

@@ -12,7 +12,12 @@ def run(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A ModelEndpoint.", exists=True, dir_okay=False, readable=True, show_default=False
+            metavar="FILE",
+            help="YAML file with a ModelEndpoint.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            show_default=False,
         ),
     ],
     port: Annotated[int, typer.Option(help="Port of the endpoint on 127.0.0.1.", min=1, max=65535)] = 8000,
@@ -24,24 +29,27 @@ def run(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Dashboard of a Ray that runs already, such as http://127.0.0.1:8265. "
-            "Its token, if it has one, comes from RAY_AUTH_TOKEN. [default: start a Ray, and stop it at the end]",
+            help="Dashboard of a Ray to join, such as http://127.0.0.1:8265, instead of starting one. "
+            "Its token, if it has one, comes from RAY_AUTH_TOKEN.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Serve an endpoint on this machine until Ctrl-C.
 
-    Starts a local Ray that runs exactly what the operator would run in a cluster, cut to what this machine has:
-    without a GPU, models that ask for one run on the CPU.
+    Starts a local Ray that runs what the operator would run in a cluster,
+    cut to what this machine has: without a GPU, models run on the CPU.
 
     [bold]Examples[/bold]
 
-      [cyan]modelendpoint run examples/quickstart.yaml[/cyan]              serve on http://127.0.0.1:8000
-      [cyan]modelendpoint run --watch --port 9000 my.yaml[/cyan]           edit the file, see it change
-      [cyan]modelendpoint run --once my.yaml[/cyan]                        exit code 0 if every model answers
+      [cyan]modelendpoint run my.yaml[/cyan]              serve on http://127.0.0.1:8000
+      [cyan]modelendpoint run --watch my.yaml[/cyan]      edit the file, and see it change
+      [cyan]modelendpoint run --once my.yaml[/cyan]       does every model answer its probe?
 
-    [bold]Exit codes[/bold]  0 stopped after it was ready, 1 it did not work, 2 wrong options, 130 interrupted before
+    [bold]Exit codes[/bold]
+
+      0 stopped when it was ready, 1 it did not work, 2 wrong options,
+      130 stopped before it was ready
     """
     from modelendpoint_operator.local.session import Options, serve
 

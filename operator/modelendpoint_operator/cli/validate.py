@@ -19,8 +19,8 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files
 def validate(files: Files) -> None:
     """Checks files as the API server would, without a cluster.
 
-    Every problem is one line: FILE:LINE:COLUMN, the field, what is wrong, and what to do about it. Documents
-    of other kinds are skipped.
+    Every problem is one line: FILE:LINE:COLUMN, the field, what is wrong, and what to do about it.
+    Documents of other kinds are skipped.
 
     Exit codes: 0 all is well, 1 there are problems, 2 a file cannot be read.
 
@@ -47,7 +47,9 @@ def _load(file: Path) -> Loaded:
 
 
 def _report(loaded: Loaded) -> None:
-    for line in (*loaded.notes, *loaded.problems):
-        typer.echo(line, err=True)
+    for note in loaded.notes:
+        typer.echo(note, err=True)
+    for problem in loaded.problems:
+        typer.echo(problem)
     for endpoint in loaded.endpoints:
         typer.echo(f"{endpoint.metadata.name}: valid")

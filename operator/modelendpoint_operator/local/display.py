@@ -24,9 +24,9 @@ STYLES: Final = {READY: "green", FAILED: "red"}
 class Display:
     """A context; `show` may be called as often as one likes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, started: float) -> None:
         self._console = console
-        self._started = time.monotonic()
+        self._started = started
         self._shown: dict[str, Step] = {}
         self._ends: dict[str, float] = {}
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None

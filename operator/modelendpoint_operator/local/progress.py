@@ -1,4 +1,4 @@
-"""How far each application is, from Serve's status and the files that replicas write; and why one failed. Pure."""
+"""How far each application is, from Serve's status and the replicas' own reports, and why one failed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LOAD_ERROR = re.compile(r"ModelLoadError: \[\w+\] (?P<sentences>.+)")
 # What ends up in Serve's status, and what it means to a user.
 MEANINGS = {
     r"No module named '(\w+)'": r"the Python package \1 is not installed where Ray runs; install it there",
-    r"died unexpectedly|SIGKILL|worker process has died": "its process was killed while it loaded, most likely for "
-    "lack of memory; use a smaller model or fewer replicas",
+    r"died unexpectedly|SIGKILL|worker process has died": "its process was killed while it loaded, "
+    "most likely for lack of memory; use a smaller model or fewer replicas",
 }
 
 

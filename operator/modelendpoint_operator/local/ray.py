@@ -75,7 +75,7 @@ exec "{haproxy}" "$@"
 
 @dataclass(frozen=True)
 class Ray:
-    """A running Ray: its REST API, where replicas report their progress, and `check`, which raises once it died."""
+    """A running Ray, and the URL of the endpoint on it. `check` raises once that Ray has died."""
 
     api: ServeApi
     url: str

@@ -21,7 +21,7 @@ TIMEOUT_S = 120
 
 class ServeApi:
     def __init__(self, address: str, token: str | None) -> None:
-        self.address = address
+        self.address, self.token = address, token
         headers = {"X-Ray-Authorization": f"Bearer {token}"} if token else {}
         # A proxy from the environment has no business between us and Ray.
         self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)

@@ -65,6 +65,7 @@ class Session:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.was_ready = False
+        self._started = time.monotonic()
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
         self._http = httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False)
@@ -79,7 +80,7 @@ class Session:
             )
         self._say(*plan.notes)
         with self._ray(plan) as ray, self._farewell():
-            self._deploy(ray, plan)
+            self._deploy(ray, plan, self._started)
             self.was_ready = True
             if self.options.once:
                 return self._ask(ray, plan)
@@ -105,11 +106,11 @@ class Session:
             self._say("Stopping …")
             raise
 
-    def _deploy(self, ray: Ray, plan: Plan) -> None:
+    def _deploy(self, ray: Ray, plan: Plan, started: float | None = None) -> None:
         """Returns when the endpoint is ready; raises `UserError` when a model of it never will be."""
         since = time.time()
         ray.api.deploy(plan.config)
-        with Display(self._err) as display:
+        with Display(self._err, started or time.monotonic()) as display:
             while True:
                 ray.check()
                 found = steps(plan.config, ray.api.status(), read_states(ray.states, since))
@@ -155,19 +156,27 @@ class Session:
             yield any(Path(path) == file for _, path in found)
 
     def _apply_edit(self, ray: Ray, running: Plan) -> Plan:
-        """The plan that runs afterwards. What cannot be read or loaded is reported, and never ends the run."""
+        """The plan that runs afterwards: an edit that cannot be read or loaded is reported, and undone."""
         try:
             new = self._read()
-            edits = changes(running, new)
-            self._say(*(edits or ["Saved, and nothing to change."]))
+        except UserError as error:
+            self._complain(error)
+            return running
+        edits = changes(running, new)
+        self._say(*(edits or ["Saved, and nothing to change."]))
+        try:
             if edits:
                 self._deploy(ray, new)
                 self._say("Applied.")
         except UserError as error:
-            self._err.print(Text(str(error), "red"), soft_wrap=True)
-            self._say("What ran before keeps running.")
+            self._complain(error)
+            self._deploy(ray, running)
             return running
         return new
+
+    def _complain(self, error: UserError) -> None:
+        self._err.print(Text(str(error), "red"), soft_wrap=True)
+        self._say("What ran before keeps running.")
 
     def _ask(self, ray: Ray, plan: Plan) -> int:
         """Every model its probe; 0 if every answer is right."""

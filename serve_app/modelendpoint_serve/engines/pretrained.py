@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from modelendpoint_serve.engines import Weights
 from modelendpoint_serve.errors import ModelLoadError
@@ -24,6 +25,7 @@ def load_model(
     `unused` are prefixes of weights that the task never reads.
     """
     use_threads()
+    disable_progress_bar()
     model, info = auto_class.from_pretrained(
         weights.path,
         dtype=resolve_dtype(args.precision),
