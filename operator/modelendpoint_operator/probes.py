@@ -49,19 +49,25 @@ def questions(endpoint: ModelEndpoint) -> list[Question]:
     ]
 
 
-def problem(question: Question, reply: Json) -> str | None:
-    """What is wrong with the reply to a question, as the end of a sentence; None when nothing is."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer in a few words, and what is wrong with it, as the end of a sentence."""
+
+    answer: str = ""
+    wrong: str | None = None
+
+
+def judge(question: Question, reply: Json) -> Verdict:
     answered_by = (reply.get("model"), reply.get("version"))
     if answered_by != (question.model, question.version):
-        return f"answered by {answered_by[0]} ({answered_by[1]})"
+        return Verdict(wrong=f"answered by {answered_by[0]} ({answered_by[1]})")
     prediction = reply.get("prediction")
     if not isinstance(prediction, dict) or not WELL_FORMED[question.task](prediction):
-        return f"not an answer to {question.task}"
-    return _unexpected(prediction, question.expect) if question.expect else None
+        return Verdict(wrong=f"not an answer to {question.task}")
+    return Verdict(_shown(prediction), _unexpected(prediction, question.expect) if question.expect else None)
 
 
-def shown(prediction: Json) -> str:
-    """An answer in a few words."""
+def _shown(prediction: Json) -> str:
     if embedding := prediction.get("embedding"):
         return f"{len(embedding)} numbers: {', '.join(f'{number:.3f}' for number in embedding[:3])}, …"
     if "text" in prediction:
@@ -87,14 +93,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
+def _is_label(value: Json) -> bool:
+    return isinstance(value.get("label"), str) and _is_number(value.get("score"))
+
+
 WELL_FORMED: dict[Task, Callable[[Json], bool]] = {
-    "text-classification": lambda prediction: all(
-        _is_number(label.get("score")) for label in _labels(prediction)
-    ),
-    "feature-extraction": lambda prediction: (
-        bool(prediction.get("embedding")) and all(map(_is_number, prediction["embedding"]))
-    ),
-    "text-generation": lambda prediction: isinstance(prediction.get("text"), str),
+    "text-classification": lambda answer: all(map(_is_label, _labels(answer))),
+    "feature-extraction": lambda answer: all(map(_is_number, answer.get("embedding") or [None])),
+    "text-generation": lambda answer: isinstance(answer.get("text"), str),
 }
 
 

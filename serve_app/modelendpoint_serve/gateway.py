@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from modelendpoint_serve.engines import Delta
 from modelendpoint_serve.errors import ApiError, Fault
-from modelendpoint_serve.routing import choose_version, find_model, unavailable
-from modelendpoint_serve.settings import IngressConfig, ModelRoute
+from modelendpoint_serve.routing import UNAVAILABLE, choose_version, find_model, unavailable
+from modelendpoint_serve.settings import IngressConfig, ModelRoute, VersionRoute
 
 logger = logging.getLogger("ray.serve")
 
@@ -26,6 +27,7 @@ BACKOFF_S = 0.02
 RETRY_AFTER_S = 1
 REPLICA_DIED = (RayActorError,)
 WATCH_PERIOD_S = 1.0
+LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Gateway:
         self._models: dict[str, ModelRoute] = {}
         self._running: frozenset[str] = frozenset()
         self._handles: dict[str, Any] = {}
+        self._looked = 0.0
         self._watcher: asyncio.Task[None] | None = None
 
     @property
@@ -84,7 +87,7 @@ class Gateway:
         """The answers of one version to all inputs. Raises `ApiError`."""
         model = find_model(self._models, call.model, call.task)
         for attempt in range(ATTEMPTS):
-            version = choose_version(model, self._running, random.random(), call.version)
+            version = await self._choose(model, call.version)
             try:
                 results = await self._handle(version.app).predict.remote(
                     call.inputs, call.parameters, call.field
@@ -107,7 +110,7 @@ class Gateway:
         """
         model = find_model(self._models, call.model, call.task)
         for attempt in range(ATTEMPTS):
-            version = choose_version(model, self._running, random.random(), call.version)
+            version = await self._choose(model, call.version)
             handle = self._handle(version.app).options(stream=True)
             pieces = handle.stream.remote(call.inputs[0], call.parameters, call.field)
             try:
@@ -121,6 +124,16 @@ class Gateway:
                     raise ApiError(first)
                 return Answer(model.name, version.name, []), _rest(first, pieces, model.name)
         raise unavailable(model.name)
+
+    async def _choose(self, model: ModelRoute, pinned: str | None) -> VersionRoute:
+        """A version that runs; looks again before it says that there is none."""
+        try:
+            return choose_version(model, self._running, random.random(), pinned)
+        except ApiError as error:
+            if error.fault.status != UNAVAILABLE or time.monotonic() < self._looked + LOOK_AGAIN_S:
+                raise
+        await self._look()
+        return choose_version(model, self._running, random.random(), pinned)
 
     async def _died(self, app: str, attempt: int) -> None:
         logger.warning("a replica of %s died during a call; calling another", app)
@@ -143,6 +156,7 @@ class Gateway:
                 logger.warning("cannot read the state of the applications", exc_info=True)
 
     async def _look(self) -> None:
+        self._looked = time.monotonic()
         status = await asyncio.to_thread(serve.status)
         self._running = frozenset(app for app, view in status.applications.items() if answers(view))
 

@@ -24,8 +24,8 @@ from huggingface_hub.errors import (
     RevisionResolutionError,
     XetDownloadError,
 )
-from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from modelendpoint_serve.errors import ModelLoadError
 from modelendpoint_serve.settings import ModelArgs

@@ -8,6 +8,7 @@ from modelendpoint_serve.errors import ApiError, Fault
 from modelendpoint_serve.settings import ModelRoute, VersionRoute
 
 RETRY_AFTER_S = 5
+UNAVAILABLE = 503
 
 
 def find_model(models: Mapping[str, ModelRoute], name: str | None, task: str | None = None) -> ModelRoute:
@@ -68,7 +69,7 @@ def unavailable(what: str) -> ApiError:
     message = (
         f"{what} has no replica that can answer now: it is loading or has failed; see the endpoint's status."
     )
-    return ApiError(Fault(503, "model_unavailable", message, "model", RETRY_AFTER_S))
+    return ApiError(Fault(UNAVAILABLE, "model_unavailable", message, "model", RETRY_AFTER_S))
 
 
 def _names(things: Collection[ModelRoute] | Collection[VersionRoute]) -> str:

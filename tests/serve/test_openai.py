@@ -92,9 +92,9 @@ def test_embeddings(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_tokens": 0}, "max_new_tokens"),
-        ({"max_tokens": 10_000}, "4096"),
-        ({"temperature": 9.0}, "temperature"),
+        ({"max_tokens": 0}, "'max_tokens'"),
+        ({"max_tokens": 10_000}, "4096 tokens"),
+        ({"temperature": 9.0}, "'temperature'"),
         ({"n": 2}, "'n'"),
         ({"tools": []}, "tools"),
         ({"messages": []}, "messages"),

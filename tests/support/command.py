@@ -102,6 +102,7 @@ def started(folder: Path, *arguments: str | Path, **variables: str) -> Iterator[
         for process in command.processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        command.wait()
 
 
 def environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from modelendpoint_operator.local.curl import curl_lines
 from modelendpoint_operator.local.machine import Machine, claim_ports, port_is_free
 from modelendpoint_operator.local.plan import changes, plan
 from modelendpoint_operator.local.progress import failure_of, in_words, read_states, steps
-from modelendpoint_operator.probes import problem, questions, shown
+from modelendpoint_operator.probes import judge, questions
 from modelendpoint_operator.settings import Settings
 
 if TYPE_CHECKING:
@@ -222,8 +222,9 @@ class TestProbes:
 
     @pytest.mark.parametrize("task", ANSWERS)
     def test_a_well_formed_answer_will_do_where_nothing_is_expected(self, task: str) -> None:
-        assert problem(self.ask(task), self.reply(task)) is None
-        assert shown(ANSWERS[task])
+        verdict = judge(self.ask(task), self.reply(task))
+        assert verdict.wrong is None
+        assert verdict.answer
 
     @pytest.mark.parametrize(
         ("task", "right", "wrong"),
@@ -234,24 +235,25 @@ class TestProbes:
         ],
     )
     def test_expectations(self, task: str, right: dict[str, Any], wrong: dict[str, Any]) -> None:
-        assert problem(self.ask(task, right), self.reply(task)) is None
-        assert problem(self.ask(task, wrong), self.reply(task)) is not None
+        assert judge(self.ask(task, right), self.reply(task)).wrong is None
+        assert judge(self.ask(task, wrong), self.reply(task)).wrong
 
     @pytest.mark.parametrize(
         ("task", "prediction"),
         [
             ("text-classification", {"score": float("nan")}),
+            ("text-classification", {"label": None}),
             ("feature-extraction", {"embedding": []}),
             ("feature-extraction", {"embedding": [None]}),
             ("text-generation", {"text": None}),
         ],
     )
     def test_malformed_answers(self, task: str, prediction: dict[str, Any]) -> None:
-        assert problem(self.ask(task), self.reply(task, **prediction)) is not None
+        assert judge(self.ask(task), self.reply(task, **prediction)).wrong
 
     def test_an_answer_of_another_version_is_none(self) -> None:
         task = "text-generation"
-        assert problem(self.ask(task), {**self.reply(task), "version": "v2"}) == "answered by m (v2)"
+        assert judge(self.ask(task), {**self.reply(task), "version": "v2"}).wrong == "answered by m (v2)"
 
     def test_every_version_with_traffic_is_asked_by_name(self) -> None:
         versions = [

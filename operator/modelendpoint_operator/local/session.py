@@ -24,7 +24,7 @@ from modelendpoint_operator.local.machine import port_is_free, this_machine
 from modelendpoint_operator.local.plan import Plan, changes, plan
 from modelendpoint_operator.local.progress import FAILED, READY, Step, read_states, steps
 from modelendpoint_operator.local.ray import Ray, check_installed, start_ray
-from modelendpoint_operator.probes import Question, problem, questions, shown
+from modelendpoint_operator.probes import Question, Verdict, judge, questions
 from modelendpoint_operator.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Session:
     def run(self) -> int:
         plan = self._read()
         if self._api is None and not port_is_free(self.options.port):
-            raise UserError(
-                f"Port {self.options.port} is in use; choose another one with --port, or free it."
-            )
+            raise UserError(f"Port {self.options.port} is in use; choose another one with --port.")
         self._say(*plan.notes)
         with self._ray(plan) as ray, self._farewell():
             self._deploy(ray, plan, self._started)
@@ -135,7 +133,7 @@ class Session:
         for line in curl_lines(plan.endpoint, ray.url):
             self._out.print(Text(line), soft_wrap=True)
         watched = f"; edit {self.options.file} to change it" if self.options.watch else ""
-        self._out.print(f"\nCtrl-C stops it{watched}.")
+        self._out.print(Text(f"\nCtrl-C stops it{watched}."), soft_wrap=True)
 
     def _stay(self, ray: Ray, plan: Plan) -> None:
         """Until Ctrl-C, or until Ray dies."""
@@ -169,8 +167,9 @@ class Session:
                 self._deploy(ray, new)
                 self._say("Applied.")
         except UserError as error:
+            # Not followed: replicas of the edit that failed may still report their end.
+            ray.api.deploy(running.config)
             self._complain(error)
-            self._deploy(ray, running)
             return running
         return new
 
@@ -185,27 +184,25 @@ class Session:
         failures = []
         for question in questions(plan.endpoint):
             started = time.perf_counter()
-            answer, wrong = self._answer(ray, question)
+            verdict = self._ask_one(ray, question)
             latency = f"{(time.perf_counter() - started) * 1000:.0f} ms"
-            cells = (question.model, question.version, question.text, answer)
-            table.add_row(*map(Text, cells), Text(latency), style="red" if wrong else None)
-            failures += [f"{question.model} ({question.version}): {wrong}."] if wrong else []
+            cells = (question.model, question.version, question.text, verdict.answer, latency)
+            table.add_row(*map(Text, cells), style="red" if verdict.wrong else None)
+            if verdict.wrong:
+                failures.append(f"{question.model} ({question.version}): {verdict.wrong}.")
         self._out.print(table)
         for failure in failures:
             self._err.print(Text(failure, "red"), soft_wrap=True)
         return 1 if failures else 0
 
-    def _answer(self, ray: Ray, question: Question) -> tuple[str, str | None]:
-        """What it says, and what is wrong with that."""
+    def _ask_one(self, ray: Ray, question: Question) -> Verdict:
         try:
             reply = self._http.post(f"{ray.url}/predict", json=question.body(), headers=question.headers())
         except httpx.TransportError as error:
-            return "", f"no answer ({error})"
+            return Verdict(wrong=f"no answer ({error})")
         if reply.is_error:
-            return "", f"answered {reply.status_code}: {reply.text[:200]}"
-        content: Json = reply.json()
-        wrong = problem(question, content)
-        return "" if wrong and "prediction" not in content else shown(content["prediction"]), wrong
+            return Verdict(wrong=f"answered {reply.status_code}: {reply.text[:200]}")
+        return judge(question, reply.json())
 
     def _say(self, *sentences: str) -> None:
         for sentence in sentences:
@@ -213,14 +210,15 @@ class Session:
 
 
 def _read_endpoint(file: Path) -> ModelEndpoint:
-    loaded = load(file.read_bytes(), str(file))
+    try:
+        loaded = load(file.read_bytes(), str(file))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from None
     if loaded.problems:
         raise UserError("\n".join(map(str, loaded.problems)))
     if len(loaded.endpoints) > 1:
         found = ", ".join(endpoint.metadata.name for endpoint in loaded.endpoints)
-        raise UserError(
-            f"{file} holds {len(loaded.endpoints)} endpoints ({found}); run takes a file with one."
-        )
+        raise UserError(f"{file} holds several endpoints ({found}); run takes a file with one.")
     if loaded.endpoints[0].spec.suspend:
         raise UserError(f"{file}: spec.suspend is true, so there is nothing to run; set it to false.")
     return loaded.endpoints[0]

@@ -22,7 +22,7 @@ from modelendpoint_serve.settings import ModelArgs
 
 DEFAULT_NEW_TOKENS = 256
 # A longer prompt is read in pieces of this many tokens, so that it cannot stall the answers under way.
-PREFILL_TOKENS = 256
+PREFILL_TOKENS = 128
 # Below it, dividing by the temperature leaves one token with all the probability anyway.
 GREEDY_BELOW = 1e-5
 SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")

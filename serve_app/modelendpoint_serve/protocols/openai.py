@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -115,9 +116,10 @@ def routes(gateway: Gateway) -> APIRouter:
             task="text-generation",
             version=request.headers.get(VERSION_HEADER),
         )
-        if not body.stream:
-            return Json(_completion(await gateway.predict(call)))
-        answer, deltas = await gateway.stream(call)
+        with openai_names():
+            if not body.stream:
+                return Json(_completion(await gateway.predict(call)))
+            answer, deltas = await gateway.stream(call)
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamingResponse(_events(answer, deltas, usage), media_type="text/event-stream")
 
@@ -136,6 +138,17 @@ def routes(gateway: Gateway) -> APIRouter:
         return Json(_embeddings(await gateway.predict(call), body.encoding_format))
 
     return router
+
+
+@contextmanager
+def openai_names() -> Iterator[None]:
+    """Errors name the field that the caller sent, not the task's parameter behind it."""
+    try:
+        yield
+    except ApiError as error:
+        names = {f"parameters.{ours}": theirs for theirs, ours in reversed(SAMPLING.items())}
+        param = error.fault.param or ""
+        raise ApiError(replace(error.fault, param=names.get(param, param) or None)) from None
 
 
 def _model(name: str, created: int) -> dict[str, Any]:
