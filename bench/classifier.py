@@ -1,8 +1,8 @@
 """`make bench`: a DistilBERT-size classifier on one CPU thread, this project beside the tutorials' code.
 
 All servers answer the same texts with the same weights over HTTP, in turn, several rounds in one run; the
-figures are medians over the rounds and ratios within the run. The offline ceiling is the bare model on the same
-texts in batches of 32: in the order of arrival, and sorted by length.
+figures are medians over the rounds and ratios within the run. The offline ceiling is the bare model on the
+same texts in batches of 32: in the order of arrival, and sorted by length.
 """
 
 from __future__ import annotations

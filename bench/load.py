@@ -1,4 +1,4 @@
-"""A closed-loop HTTP load: a fixed number of callers, each sends its next request when the last is answered."""
+"""A closed-loop HTTP load: a fixed number of callers, each sends its next request after the last answer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,78 @@ from typing import Any
 import aiohttp
 
 # Every word is one token of the benchmark's vocabulary.
-WORDS = (
-    "the of and to in is was for on that with as by at from his it an were are which this be or had not also "
-    "has their first one but after who they new two her she other when time during there into all school more "
-    "over can made would its used some city only years up than about where most them may team then so"
-).split()
+WORDS = tuple(
+    [
+        "the",
+        "of",
+        "and",
+        "to",
+        "in",
+        "is",
+        "was",
+        "for",
+        "on",
+        "that",
+        "with",
+        "as",
+        "by",
+        "at",
+        "from",
+        "his",
+        "it",
+        "an",
+        "were",
+        "are",
+        "which",
+        "this",
+        "be",
+        "or",
+        "had",
+        "not",
+        "also",
+        "has",
+        "their",
+        "first",
+        "one",
+        "but",
+        "after",
+        "who",
+        "they",
+        "new",
+        "two",
+        "her",
+        "she",
+        "other",
+        "when",
+        "time",
+        "during",
+        "there",
+        "into",
+        "all",
+        "school",
+        "more",
+        "over",
+        "can",
+        "made",
+        "would",
+        "its",
+        "used",
+        "some",
+        "city",
+        "only",
+        "years",
+        "up",
+        "than",
+        "about",
+        "where",
+        "most",
+        "them",
+        "may",
+        "team",
+        "then",
+        "so",
+    ]
+)
 SPECIAL_TOKENS = 2
 
 

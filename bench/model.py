@@ -1,4 +1,4 @@
-"""The model of the benchmark: DistilBERT-base in size, random weights, a vocabulary in which words are tokens."""
+"""The model of the benchmark: DistilBERT-base in size, random weights, every word a token."""
 
 from __future__ import annotations
 

@@ -77,8 +77,11 @@ class StreamRunner:
 
 
 class Model:
-    """The deployment `Model`. Replies are lists of answers, or a `Fault`: exceptions would cross the border as
-    pickled tracebacks, and a caller's mistake must not count as an error of the model."""
+    """The deployment `Model`.
+
+    Replies are lists of answers, or a `Fault`: exceptions would cross the border as pickled tracebacks, and a
+    caller's mistake must not count as an error of the model.
+    """
 
     def __init__(self, args: dict[str, Any]) -> None:
         self._args = ModelArgs.model_validate(args)
@@ -117,7 +120,7 @@ class Model:
             self._progress.report("ready")
 
     async def _prove(self) -> None:
-        """Ready means it answered: one real input goes the whole way, and the answer is what the probe expects."""
+        """Ready means it answered: one real input goes the whole way, its answer is as expected."""
         item, parameters = probe_request(self._args.task, self._config)
         answer = await self._runner.answer(self._runner.prepare(item, parameters))
         check_answer(answer, self._config.probe.expect)

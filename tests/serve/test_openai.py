@@ -90,22 +90,22 @@ def test_embeddings(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "param"),
     [
-        ({"max_tokens": 0}, "'max_tokens'"),
-        ({"max_tokens": 10_000}, "4096 tokens"),
-        ({"temperature": 9.0}, "'temperature'"),
-        ({"n": 2}, "'n'"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 10_000}, "max_tokens"),
+        ({"temperature": 9.0}, "temperature"),
+        ({"n": 2}, "n"),
         ({"tools": []}, "tools"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content"),
     ],
 )
-def test_what_is_not_done_is_refused(client: openai.OpenAI, options: dict[str, object], words: str) -> None:
+def test_what_is_not_done_is_refused(client: openai.OpenAI, options: dict[str, object], param: str) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.chat.completions.create(**{"model": "chat", "messages": MESSAGES, **options})
-    assert words in str(caught.value)
+    assert caught.value.param == param
 
 
 def test_a_refused_stream_is_an_error_not_a_stream(client: openai.OpenAI) -> None:

@@ -42,8 +42,9 @@ class Serving:
 
     def pids(self, app: str) -> set[int]:
         """Processes of the replicas of `app` that run."""
-        (deployment,) = self.applications()[app]["deployments"].values()
-        return {replica["pid"] for replica in deployment["replicas"] if replica["state"] == "RUNNING"}
+        deployments = self.applications()[app]["deployments"].values()
+        replicas = [replica for deployment in deployments for replica in deployment["replicas"]]
+        return {replica["pid"] for replica in replicas if replica["state"] == "RUNNING"}
 
     def wait(self, what: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + patience_s
@@ -57,7 +58,13 @@ class Serving:
         self.wait(lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
 
     def messages(self) -> dict[str, str]:
-        return {name: f"{app['status']}: {app['message']}" for name, app in self.applications().items()}
+        """What Serve says of each application and its deployments."""
+        return {
+            name: " | ".join(
+                [app["status"], app["message"], *(d["message"] for d in app["deployments"].values())]
+            )
+            for name, app in self.applications().items()
+        }
 
 
 @contextmanager

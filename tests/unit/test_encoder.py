@@ -113,7 +113,7 @@ def test_truncation_keeps_the_beginning_and_the_end_token(classifier: EncoderEng
 
 
 def test_a_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError, match="WeightsIncomplete.*classifier"):
+    with pytest.raises(ModelLoadError, match=r"WeightsIncomplete.*classifier"):
         load(tiny_encoder(tmp_path), "text-classification")
 
 

@@ -86,7 +86,7 @@ LabelValue = Annotated[
 Uri = Annotated[
     str,
     Text(
-        r"^(hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?"
+        r"^(hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[!-~]+[.]gguf)?)?"
         r"|file:///[!-~]+"
         r"|package://[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*(/[!-~]+)?)$",
         1024,
@@ -164,8 +164,8 @@ class Source(ApiType):
     )
 
     uri: Uri
-    """The weights: hf://ORGANISATION/NAME (Hugging Face hub), file:///ABSOLUTE/PATH (in the image) or
-    package://IMPORT_NAME[/PATH] (inside an installed Python package)."""
+    """The weights: hf://ORGANISATION/NAME[/FILE.gguf] (Hugging Face hub), file:///ABSOLUTE/PATH (in the image)
+    or package://IMPORT_NAME[/PATH] (inside an installed Python package)."""
 
     revision: Revision | None = None
     """Commit, tag or branch of the hub repository; pin a commit in production. Only for hf://.
@@ -335,8 +335,8 @@ class Resources(ApiType):
             f"!has(self.custom) || !self.custom.exists(name, name in {[*RESERVED_RESOURCES]}"
             " || name.startsWith('node:') || name.startsWith('modelendpoint')"
             " || !name.matches('^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'))",
-            "a custom resource has a name that Ray or the operator uses itself, or is not 1 to 63 letters, digits,"
-            " dots, dashes and underscores",
+            "a custom resource has a name that Ray or the operator uses itself, or is not 1 to 63 letters,"
+            " digits, dots, dashes and underscores",
             "use `cpu`, `gpu` and `memory` for what Ray knows itself, and other names for your own resources",
             ".custom",
         ),

@@ -43,11 +43,9 @@ def read_states(folder: Path | None, since: float) -> dict[str, list[Json]]:
 
 
 def steps(config: Json, status: Json, states: dict[str, list[Json]]) -> list[Step]:
-    running = status.get("applications", {})
-    return [
-        _step(app, running.get(app["name"], {}), states.get(app["name"], []))
-        for app in config["applications"]
-    ]
+    found = status.get("applications", {})
+    apps = {app["name"]: app for app in config["applications"]}
+    return [_step(app, found.get(name, {}), states.get(name, [])) for name, app in apps.items()]
 
 
 def _step(app: Json, status: Json, reports: list[Json]) -> Step:
@@ -60,7 +58,7 @@ def _step(app: Json, status: Json, reports: list[Json]) -> Step:
         return Step(app["name"], model, version, FAILED, failure)
     last = reports[-1] if reports else {"stage": "starting"}
     # A replica is ready a moment before Serve counts it.
-    stage = "starting" if last["stage"] == READY else last["stage"]
+    stage = "warming" if last["stage"] == READY else last["stage"]
     return Step(app["name"], model, version, stage, last.get("detail", ""))
 
 
@@ -69,11 +67,8 @@ def failure_of(status: Json, reports: Iterable[Json]) -> str | None:
     for report in reports:
         if report["stage"] == FAILED:
             return f"{report['message']} {report['hint']}".strip()
-    deployments = status.get("deployments", {}).values()
-    for message in (
-        *(deployment.get("message", "") for deployment in deployments),
-        status.get("message", ""),
-    ):
+    parts = (*status.get("deployments", {}).values(), status)
+    for message in (part.get("message", "") for part in parts):
         if "Traceback" in message or "Error" in message or status.get("status") == "DEPLOY_FAILED":
             return in_words(message)
     return None

@@ -88,7 +88,7 @@ def start_ray(machine: Machine, variables: Mapping[str, str], port: int) -> Iter
     """`variables` are those of the RayService's containers."""
     check_installed()
     run_id, token = secrets.token_hex(8), secrets.token_hex(16)
-    with _claimed_ports() as ports, contextlib.ExitStack() as reaped, _kept_directory(run_id) as directory:
+    with _claimed_ports() as ports, contextlib.ExitStack() as opened, _kept_directory(run_id) as directory:
         environment = {
             **_inherited(),
             **variables,
@@ -97,8 +97,9 @@ def start_ray(machine: Machine, variables: Mapping[str, str], port: int) -> Iter
             "RAY_AUTH_TOKEN": token,
         }
         process = _start(_command(machine, directory, ports), environment, directory)
-        reaped.callback(process.wait)
+        opened.callback(process.wait)
         api = ServeApi(f"http://{LOOPBACK}:{ports['dashboard-port']}", token)
+        opened.callback(api.close)
         check = partial(_check, process, directory)
         api.wait(START_TIMEOUT_S, check)
         yield Ray(api, f"http://{LOOPBACK}:{port}", _states(directory), check)
@@ -143,9 +144,7 @@ def _make_directory() -> Path:
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= len("/var/tmp") else "/tmp"
     free = shutil.disk_usage(parent).free
     if free < DISK_NEEDED:
-        raise UserError(
-            f"Ray needs {DISK_NEEDED >> 20} MiB in {parent}, which has {free >> 20}; make room there."
-        )
+        raise UserError(f"Ray needs {DISK_NEEDED >> 20} MiB in {parent}, which has {free >> 20}; make room.")
     directory = Path(tempfile.mkdtemp(prefix="mep-", dir=parent))
     _states(directory).mkdir()
     return directory

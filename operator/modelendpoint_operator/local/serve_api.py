@@ -26,6 +26,9 @@ class ServeApi:
         # A proxy from the environment has no business between us and Ray.
         self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
 
+    def close(self) -> None:
+        self._http.close()
+
     def wait(self, timeout_s: float, still_starting: Callable[[], None]) -> None:
         """Until the dashboard answers; `still_starting` raises if it never will."""
         deadline = time.monotonic() + timeout_s
