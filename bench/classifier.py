@@ -72,15 +72,7 @@ def ours(precision: str) -> Callable[[Path, Path], list[str]]:
     def command(path: Path, scratch: Path) -> list[str]:
         endpoint = scratch / f"{precision}.yaml"
         endpoint.write_text(ENDPOINT.format(path=path, precision=precision))
-        return [
-            sys.executable,
-            "-m",
-            "modelendpoint_operator.cli.main",
-            "run",
-            str(endpoint),
-            "--port",
-            str(PORT),
-        ]
+        return [str(Path(sys.executable).with_name("modelendpoint")), "run", str(endpoint), "--port", str(PORT)]
 
     return command
 

@@ -27,7 +27,7 @@ def check_answer(answer: dict[str, Any], expect: ProbeExpectation | None) -> Non
     size = len(answer.get("embedding", ()))
     for name, wanted, seen, right in (
         ("label", expect.label, best, best == expect.label),
-        ("contains", expect.contains, text, (expect.contains or "") in text),
+        ("contains", expect.contains, text, (expect.contains or "").lower() in text.lower()),
         ("dimensions", expect.dimensions, size, size == expect.dimensions),
     ):
         if wanted is not None and not right:

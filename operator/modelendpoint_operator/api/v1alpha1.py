@@ -164,8 +164,8 @@ class Source(ApiType):
     )
 
     uri: Uri
-    """The weights: hf://ORGANISATION/NAME[/FILE.gguf] (Hugging Face hub), file:///ABSOLUTE/PATH (in the image)
-    or package://IMPORT_NAME[/PATH] (inside an installed Python package)."""
+    """The weights: hf://ORGANISATION/NAME[/FILE.gguf] (Hugging Face hub), file:///ABSOLUTE/PATH (in the
+    image) or package://IMPORT_NAME[/PATH] (inside an installed Python package)."""
 
     revision: Revision | None = None
     """Commit, tag or branch of the hub repository; pin a commit in production. Only for hf://.
