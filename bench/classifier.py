@@ -72,7 +72,13 @@ def ours(precision: str) -> Callable[[Path, Path], list[str]]:
     def command(path: Path, scratch: Path) -> list[str]:
         endpoint = scratch / f"{precision}.yaml"
         endpoint.write_text(ENDPOINT.format(path=path, precision=precision))
-        return [str(Path(sys.executable).with_name("modelendpoint")), "run", str(endpoint), "--port", str(PORT)]
+        return [
+            str(Path(sys.executable).with_name("modelendpoint")),
+            "run",
+            str(endpoint),
+            "--port",
+            str(PORT),
+        ]
 
     return command
 

@@ -1,9 +1,8 @@
 """The baseline: a sentiment service as tutorials of Ray Serve write it, unbatched or batched.
 
-`python -m bench.tutorial MODEL_DIR PORT unbatched|batched` serves until it is interrupted.
+`python -m bench.tutorial MODEL_DIR PORT unbatched|batched` serves until interrupted. Annotations are not
+postponed here: FastAPI reads those of the nested classes when it sees them.
 """
-
-from __future__ import annotations
 
 import sys
 from typing import Any

@@ -18,6 +18,9 @@ from modelendpoint_serve.engines import Prepared
 from modelendpoint_serve.errors import invalid_input
 from modelendpoint_serve.settings import BatchingConfig
 
+# A batch that is useful to this degree gains little by growing; who is left out starts the next one sooner.
+ENOUGH = 0.88
+
 Forward = Callable[[Sequence[Prepared]], list[dict[str, Any]]]
 Outcome = dict[str, Any] | Exception
 
@@ -34,13 +37,13 @@ def choose(lengths: Sequence[int], limits: BatchingConfig, fixed_cost: int) -> l
 
     The oldest is always in it, so nothing starves. From there the batch grows to the neighbour in length that
     keeps the share of useful work, `useful / (fixed_cost + padded)`, highest, for as long as that share does
-    not fall. `fixed_cost` is what one forward costs on top of its tokens, in tokens.
+    not fall and is not `ENOUGH`. `fixed_cost` is what one forward costs on top of its tokens, in tokens.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     low = high = order.index(0)
     useful = lengths[0]
     share = useful / (fixed_cost + useful)
-    while high - low + 1 < limits.max_batch_size:
+    while high - low + 1 < limits.max_batch_size and share < ENOUGH:
         size = high - low + 2
         best = None
         for left, right, added in ((low - 1, high, low - 1), (low, high + 1, high + 1)):
@@ -57,22 +60,33 @@ def choose(lengths: Sequence[int], limits: BatchingConfig, fixed_cost: int) -> l
     return order[low : high + 1]
 
 
-def run(forward: Forward, items: Sequence[Prepared]) -> list[Outcome]:
-    """Answers of a batch; an input that breaks the forward is found by halving and fails alone."""
+def run(forward: Forward, items: Sequence[Prepared], witness: Prepared | None = None) -> list[Outcome]:
+    """Answers of a batch; an input that breaks the forward is found by halving and fails alone.
+
+    `witness` is an input that the model has answered before. A model that still answers it is sound, so what
+    failed is the input (422); one that does not has failed itself (500).
+    """
+    outcomes = _halve(forward, items)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    sound = failed and (len(failed) < len(items) or (witness and _answers(forward, witness)))
+    return [_blame_input(o) if sound and isinstance(o, Exception) else o for o in outcomes]
+
+
+def _halve(forward: Forward, items: Sequence[Prepared]) -> list[Outcome]:
     try:
         return list(forward(items))
     except Exception as error:
         if len(items) == 1:
             return [error]
         middle = len(items) // 2
-        outcomes = run(forward, items[:middle]) + run(forward, items[middle:])
-    if any(not isinstance(outcome, Exception) for outcome in outcomes):
-        return [_blame_input(o) if isinstance(o, Exception) else o for o in outcomes]
-    return outcomes
+        return _halve(forward, items[:middle]) + _halve(forward, items[middle:])
+
+
+def _answers(forward: Forward, witness: Prepared) -> bool:
+    return not isinstance(_halve(forward, [witness])[0], Exception)
 
 
 def _blame_input(error: Exception) -> Exception:
-    """The model answered the neighbours, so what failed is the input (422), not the model (500)."""
     fault = invalid_input(f"The model cannot process this input ({type(error).__name__}).", "input")
     fault.__cause__ = error
     return fault
@@ -83,6 +97,7 @@ class Batcher:
 
     def __init__(self, forward: Forward, limits: BatchingConfig, fixed_cost: int) -> None:
         self.limits = limits
+        self.witness: Prepared | None = None
         self._forward = forward
         self._fixed_cost = fixed_cost
         self._waiting: list[Waiting] = []
@@ -108,7 +123,7 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            outcomes = run(self._forward, [waiting.item for waiting in batch])
+            outcomes = run(self._forward, [waiting.item for waiting in batch], self.witness)
             batch[0].answer.get_loop().call_soon_threadsafe(deliver, batch, outcomes)
 
     def _next(self) -> list[Waiting]:

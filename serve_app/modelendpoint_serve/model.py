@@ -33,6 +33,9 @@ class Runner(Protocol):
 
     def configure(self, config: ModelConfig) -> None: ...
 
+    def trust(self, item: Prepared) -> None:
+        """Takes note of an input that the model has answered."""
+
     def close(self) -> None: ...
 
 
@@ -47,6 +50,9 @@ class BatchRunner:
 
     def configure(self, config: ModelConfig) -> None:
         self._batcher.limits = config.batching
+
+    def trust(self, item: Prepared) -> None:
+        self._batcher.witness = item
 
     async def stream(self, item: Prepared) -> AsyncIterator[Delta]:
         fault = Fault(422, "no_stream", "This model answers in one piece; leave out stream.", "stream")
@@ -65,6 +71,9 @@ class StreamRunner:
 
     def configure(self, config: ModelConfig) -> None:
         self._generator.limits = config.batching
+
+    def trust(self, item: Prepared) -> None:
+        """A generation that breaks is the model's fault: its inputs are tokens that the tokenizer made."""
 
     async def answer(self, item: Prepared) -> dict[str, Any]:
         deltas = [delta async for delta in self.stream(item)]
@@ -94,7 +103,6 @@ class Model:
     def _load(self) -> Runner:
         kind = engine_for(self._args.task)
         try:
-            self._progress.report("downloading", self._args.source.uri)
             weights = fetch(self._args, self._progress.report)
             self._progress.report("loading", self._args.source.uri)
             return runner(kind, kind.load(self._args, weights), self._config)
@@ -121,9 +129,10 @@ class Model:
 
     async def _prove(self) -> None:
         """Ready means it answered: one real input goes the whole way, its answer is as expected."""
-        item, parameters = probe_request(self._args.task, self._config)
-        answer = await self._runner.answer(self._runner.prepare(item, parameters))
-        check_answer(answer, self._config.probe.expect)
+        text, parameters = probe_request(self._args.task, self._config)
+        item = self._runner.prepare(text, parameters)
+        check_answer(await self._runner.answer(item), self._config.probe.expect)
+        self._runner.trust(item)
 
     async def predict(self, inputs: Sequence[Any], parameters: dict[str, Any], field: str) -> Any:
         """Answers to `inputs`, in order, or one `Fault`. `field` names an input: "text", "texts[{}]"."""

@@ -66,9 +66,7 @@ def _pinned(model: ModelRoute, running: Collection[str], pinned: str) -> Version
 
 
 def unavailable(what: str) -> ApiError:
-    message = (
-        f"{what} has no replica that can answer now: it is loading or has failed; see the endpoint's status."
-    )
+    message = f"{what} has no replica that can answer now: it is loading or has failed."
     return ApiError(Fault(UNAVAILABLE, "model_unavailable", message, "model", RETRY_AFTER_S))
 
 

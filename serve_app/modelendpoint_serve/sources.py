@@ -60,6 +60,7 @@ def from_hub(place: Place) -> Path:
     """`hf://org/name[@revision][/file.gguf]`"""
     from modelendpoint_serve.hub import download  # the only scheme that needs the client
 
+    place.report("downloading", place.uri)
     return download(place.args, place.location, place.cache)
 
 

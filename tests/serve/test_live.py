@@ -19,7 +19,7 @@ def ask(served: Serving, client: httpx.Client, **headers: str) -> str:
     answer = client.post(f"{served.url}/predict", json={"model": "split", "text": "good"}, headers=headers)
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    assert LABELS[body["prediction"]["label"]] == body["version"]
+    assert LABELS[body["prediction"]["label"]] == body["version"] == answer.headers["X-Model-Version"]
     return str(body["version"])
 
 

@@ -73,8 +73,14 @@ def test_a_poisoned_input_fails_alone_and_its_neighbours_answer() -> None:
     assert outcomes[1].fault.status == 422
 
 
+def test_an_input_that_breaks_a_sound_model_is_at_fault_even_alone() -> None:
+    (outcome,) = run(forward, [prepared(3, "poison")], witness=prepared(3, "a"))
+    assert isinstance(outcome, ApiError)
+    assert outcome.fault.status == 422
+
+
 def test_a_model_that_answers_nobody_is_not_the_fault_of_the_inputs() -> None:
-    outcomes = run(forward, [prepared(3, "poison"), prepared(3, "poison")])
+    outcomes = run(forward, [prepared(3, "poison"), prepared(3, "poison")], witness=prepared(3, "poison"))
     assert all(isinstance(outcome, IndexError) for outcome in outcomes)
 
 

@@ -90,7 +90,7 @@ Uri = Annotated[
         r"|file:///[!-~]+"
         r"|package://[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*(/[!-~]+)?)$",
         1024,
-        "write hf://ORGANISATION/NAME, file:///ABSOLUTE/PATH or package://IMPORT_NAME[/PATH]",
+        "write hf://ORGANISATION/NAME[/FILE.gguf], file:///ABSOLUTE/PATH or package://IMPORT_NAME[/PATH]",
     ),
 ]
 Revision = Annotated[
@@ -207,7 +207,7 @@ class Parameters(ApiType):
     Default: as the model was trained, else mean."""
 
     normalize: bool | None = None
-    """feature-extraction: scale vectors to length 1. Default: as the model was trained."""
+    """feature-extraction: scale vectors to length 1. Default: true."""
 
     max_new_tokens: int | None = Field(None, ge=1, le=131072)
     """text-generation: the most tokens to generate. Default: 256."""
@@ -480,7 +480,7 @@ class Model(ApiType):
     """Defaults for what a request may set, by task."""
 
     batching: Batching = Batching()
-    """How requests are put together into batches. Not for text-generation."""
+    """How requests are put together into batches."""
 
     scaling: Scaling = Scaling()
     """How many replicas each version has."""

@@ -126,12 +126,11 @@ def _user_config(model: Model) -> Manifest:
     config: Manifest = {
         "parameters": model.parameters.model_dump(mode="json", by_alias=True, exclude_none=True)
     }
-    if model.task != "text-generation":
-        config["batching"] = {
-            "maxBatchSize": batching.max_batch_size,
-            "maxBatchTokens": batching.max_batch_tokens,
-            "maxWaitSeconds": _seconds(batching.max_wait),
-        }
+    config["batching"] = {
+        "maxBatchSize": batching.max_batch_size,
+        "maxBatchTokens": batching.max_batch_tokens,
+        "maxWaitSeconds": _seconds(batching.max_wait),
+    }
     config["health"] = {"maxConsecutiveErrors": model.health.max_consecutive_errors}
     if model.probe is not None:
         config["probe"] = model.probe.model_dump(mode="json", by_alias=True, exclude_none=True)

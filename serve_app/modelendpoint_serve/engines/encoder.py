@@ -76,7 +76,7 @@ class ClassificationHead:
 
 
 class EmbeddingHead:
-    """One vector per text, pooled and normalised as the model's own sentence-transformers files say."""
+    """One vector per text, pooled as the model's own sentence-transformers files say."""
 
     parameters = EmbeddingParameters
 

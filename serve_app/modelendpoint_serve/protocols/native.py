@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from modelendpoint_serve.gateway import Call, Gateway
+from modelendpoint_serve.gateway import Answer, Call, Gateway
 from modelendpoint_serve.http import Json, documented, read
 
+# In a request it pins the version, in a response it says which one answered.
 VERSION_HEADER = "x-model-version"
 
 
@@ -35,6 +36,10 @@ class PredictRequest(BaseModel):
         return self
 
 
+def answered_by(answer: Answer) -> dict[str, str]:
+    return {VERSION_HEADER: answer.version}
+
+
 def routes(gateway: Gateway) -> APIRouter:
     router = APIRouter()
 
@@ -52,6 +57,8 @@ def routes(gateway: Gateway) -> APIRouter:
             )
         )
         results = {"prediction": answer.results[0]} if single else {"predictions": answer.results}
-        return Json({"model": answer.model, "version": answer.version, **results})
+        return Json(
+            {"model": answer.model, "version": answer.version, **results}, headers=answered_by(answer)
+        )
 
     return router

@@ -19,7 +19,7 @@ from modelendpoint_serve.engines import Delta
 from modelendpoint_serve.errors import ApiError
 from modelendpoint_serve.gateway import Answer, Call, Gateway
 from modelendpoint_serve.http import Json, documented, read
-from modelendpoint_serve.protocols.native import VERSION_HEADER
+from modelendpoint_serve.protocols.native import VERSION_HEADER, answered_by
 
 # OpenAI's name on the left, the task parameter on the right.
 SAMPLING = {
@@ -118,10 +118,12 @@ def routes(gateway: Gateway) -> APIRouter:
         )
         with openai_names():
             if not body.stream:
-                return Json(_completion(await gateway.predict(call)))
+                answer = await gateway.predict(call)
+                return Json(_completion(answer), headers=answered_by(answer))
             answer, deltas = await gateway.stream(call)
         usage = bool(body.stream_options and body.stream_options.include_usage)
-        return StreamingResponse(_events(answer, deltas, usage), media_type="text/event-stream")
+        events = _events(answer, deltas, usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers=answered_by(answer))
 
     @router.post("/embeddings", openapi_extra=documented(EmbeddingRequest), summary="Embeddings")
     async def embeddings(request: Request) -> Json:
@@ -135,7 +137,8 @@ def routes(gateway: Gateway) -> APIRouter:
             task="feature-extraction",
             version=request.headers.get(VERSION_HEADER),
         )
-        return Json(_embeddings(await gateway.predict(call), body.encoding_format))
+        answer = await gateway.predict(call)
+        return Json(_embeddings(answer, body.encoding_format), headers=answered_by(answer))
 
     return router
 
