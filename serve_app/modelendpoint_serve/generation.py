@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from modelendpoint_serve.engines import Delta, Generation, Prepared, StreamEngine
@@ -59,7 +59,7 @@ class Generator:
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
-    async def stream(self, prompt: Prepared) -> AsyncIterator[Delta]:
+    async def stream(self, prompt: Prepared) -> AsyncGenerator[Delta]:
         """The answer to one prompt as it grows. Leaving the iterator stops it at its next token."""
         ticket = Ticket(self._engine.start(prompt), asyncio.get_running_loop())
         with self._changed:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from modelendpoint_serve.batching import Batcher
 from modelendpoint_serve.engines import BatchEngine, Delta, EngineKind, Prepared, StreamEngine, engine_for
 from modelendpoint_serve.errors import INPUT, ApiError, Fault, ModelLoadError, describe
 from modelendpoint_serve.generation import Generator
+from modelendpoint_serve.health import ErrorBudget
 from modelendpoint_serve.probe import check_answer, probe_request
 from modelendpoint_serve.progress import Progress
 from modelendpoint_serve.settings import ModelArgs, ModelConfig
@@ -29,7 +31,7 @@ class Runner(Protocol):
 
     async def answer(self, item: Prepared) -> dict[str, Any]: ...
 
-    def stream(self, item: Prepared) -> AsyncIterator[Delta]: ...
+    def stream(self, item: Prepared) -> AsyncGenerator[Delta]: ...
 
     def configure(self, config: ModelConfig) -> None: ...
 
@@ -54,7 +56,7 @@ class BatchRunner:
     def trust(self, item: Prepared) -> None:
         self._batcher.witness = item
 
-    async def stream(self, item: Prepared) -> AsyncIterator[Delta]:
+    async def stream(self, item: Prepared) -> AsyncGenerator[Delta]:
         fault = Fault(422, "no_stream", "This model answers in one piece; leave out stream.", "stream")
         raise ApiError(fault)
         yield  # makes this a generator, as the protocol asks
@@ -96,7 +98,7 @@ class Model:
         self._args = ModelArgs.model_validate(args)
         self._progress = Progress(serve.get_replica_context().app_name)
         self._config = ModelConfig()
-        self._consecutive_errors = 0
+        self._errors = ErrorBudget()
         self._warm = False
         self._runner = self._load()
 
@@ -144,24 +146,25 @@ class Model:
                     return self._fault(answer, field, index)
         except ApiError as error:
             return error.fault
-        self._consecutive_errors = 0
+        self._errors.succeeded()
         return answers
 
-    async def stream(self, item: Any, parameters: dict[str, Any], field: str) -> AsyncIterator[Delta | Fault]:
+    async def stream(
+        self, item: Any, parameters: dict[str, Any], field: str
+    ) -> AsyncGenerator[Delta | Fault]:
         """The answer to one input in pieces; a `Fault` ends it."""
         try:
             (prepared,) = self._prepare([item], parameters, field)
-            async for delta in self._runner.stream(prepared):
-                yield delta
-            self._consecutive_errors = 0
+            async with aclosing(self._runner.stream(prepared)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            self._errors.succeeded()
         except Exception as error:
             yield self._fault(error, field, 0)
 
     def check_health(self) -> None:
         """An error budget, not an inference: Serve replaces the replica when this raises."""
-        limit = self._config.health.max_consecutive_errors
-        if self._consecutive_errors >= limit:
-            raise RuntimeError(f"{self._consecutive_errors} requests in a row failed inside the model")
+        self._errors.check(self._config.health.max_consecutive_errors)
 
     def _prepare(self, inputs: Sequence[Any], parameters: dict[str, Any], field: str) -> list[Prepared]:
         merged = {**self._config.parameters, **parameters}
@@ -178,7 +181,7 @@ class Model:
             return named(error.fault, field, index)
         if not isinstance(error, Exception):
             raise error
-        self._consecutive_errors += 1
+        self._errors.failed()
         logger.error("request failed inside the model", exc_info=error)
         return Fault(
             500, "internal_error", "The model failed on this request; it was not your input's fault."

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from modelendpoint_serve.batching import run
 from modelendpoint_serve.engines import Weights
 from modelendpoint_serve.engines.encoder import EncoderEngine
 from modelendpoint_serve.errors import ApiError, ModelLoadError
@@ -142,3 +143,19 @@ def test_bfloat16_keeps_the_embeddings(tmp_path: Path) -> None:
     for text in TEXTS:
         (a,), (b,) = (engine.forward([engine.prepare(text, {})]) for engine in (exact, quick))
         assert float(np.dot(a["embedding"], b["embedding"])) >= 0.999
+
+
+def test_a_token_that_the_model_has_no_row_for_fails_alone(tmp_path: Path) -> None:
+    """A tokenizer that knows more than its model: what breaks is found only inside the forward."""
+    path = tiny_classifier(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForSequenceClassification.from_pretrained(path)
+    unknown = tokenizer.convert_tokens_to_ids("paris")
+    model.resize_token_embeddings(unknown)
+    model.save_pretrained(path)
+    engine = load(path, "text-classification")
+    good, poison = (engine.prepare(text, {}) for text in ("the cat", "paris"))
+    outcomes = run(engine.forward, [good, poison, good])
+    assert [isinstance(outcome, ApiError) for outcome in outcomes] == [False, True, False]
+    (alone,) = run(engine.forward, [poison], witness=good)
+    assert isinstance(alone, ApiError)

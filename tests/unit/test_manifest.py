@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelendpoint_operator.build.manifest import yaml_text
@@ -52,6 +52,8 @@ def test_quotes_what_would_be_misread(text: str) -> None:
     assert line.removeprefix("value: ")[0] in "'\""
 
 
+@example("\x85")
+@example("a\nb\u2028c")
 @given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), st.lists, max_leaves=8))
 def test_reads_back_as_it_was(value: Any) -> None:
     assert yaml.safe_load(yaml_text({"value": value})) == {"value": value}

@@ -9,15 +9,22 @@ import yaml
 Manifest = dict[str, Any]
 
 
+LINE_BREAKS = frozenset("\r\x85\u2028\u2029")
+
+
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """Quotes more than PyYAML would: Kubernetes' parser reads `1e5` and `0o7` as numbers, `y` as true."""
+    """Quotes more than PyYAML would: Kubernetes' parser reads `1e5` and `0o7` as numbers, `y` as true.
+
+    What YAML takes for a line break although it is none is escaped, as only double quotes can.
+    """
     doubtful = text[:1] in "0123456789+-." or text in {"y", "Y", "n", "N"}
-    style = "|" if "\n" in text else "'" if doubtful else None
+    escaped = not LINE_BREAKS.isdisjoint(text)
+    style = '"' if escaped else "|" if "\n" in text else "'" if doubtful else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
