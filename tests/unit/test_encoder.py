@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from modelendpoint_serve.batching import run
 from modelendpoint_serve.engines import Weights
 from modelendpoint_serve.engines.encoder import EncoderEngine
+from modelendpoint_serve.engines.packing import pack
 from modelendpoint_serve.errors import ApiError, ModelLoadError
 from modelendpoint_serve.settings import ModelArgs
 from tests.support.models import tiny_classifier, tiny_encoder
@@ -143,6 +144,27 @@ def test_bfloat16_keeps_the_embeddings(tmp_path: Path) -> None:
     for text in TEXTS:
         (a,), (b,) = (engine.forward([engine.prepare(text, {})]) for engine in (exact, quick))
         assert float(np.dot(a["embedding"], b["embedding"])) >= 0.999
+
+
+def test_packed_layers_are_in_use_and_answer_the_same(classifier_path: Path) -> None:
+    engine = load(classifier_path, "text-classification")
+    assert engine.packed == torch.backends.mkldnn.is_available()
+
+
+def test_layers_that_cannot_be_packed_are_put_back() -> None:
+    class Reads(torch.nn.Module):
+        """Looks into its layer, as some architectures do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 4)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs @ self.layer.weight
+
+    model = Reads()
+    assert not pack(model, lambda: model(torch.ones(2, 4)))
+    assert type(model.layer) is torch.nn.Linear
 
 
 def test_a_token_that_the_model_has_no_row_for_fails_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from modelendpoint_serve.engines import Prepared, Weights
+from modelendpoint_serve.engines.packing import pack
 from modelendpoint_serve.engines.pretrained import CHARACTERS_PER_TOKEN, load_model
 from modelendpoint_serve.errors import INPUT, ApiError, ModelLoadError, invalid_input
 from modelendpoint_serve.parameters import Parameters
@@ -123,7 +124,9 @@ class EncoderEngine:
         self._truncating.enable_truncation(max_tokens)
         self._max_tokens = max_tokens
         self._pad_id = pad_id
+        self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._head = head
+        self.packed = pack(model, self._example)
         self.fixed_cost = self._measure_fixed_cost()
 
     @classmethod
@@ -177,6 +180,13 @@ class EncoderEngine:
         where = self._model.device
         output = self._model(input_ids=tokens.to(where), attention_mask=mask.to(where) if padded else None)
         return self._head.read(output, mask.to(where), batch)
+
+    @torch.inference_mode()
+    def _example(self) -> torch.Tensor:
+        """What the model makes of a few tokens, whichever they are."""
+        tokens = torch.arange(min(32, self._max_tokens), device=self._model.device)[None] % self._vocabulary
+        output: torch.Tensor = self._model(input_ids=tokens)[0]
+        return output
 
     def _measure_fixed_cost(self) -> int:
         """What a forward costs on top of its tokens, in tokens: from a short and a wide batch."""
