@@ -38,6 +38,7 @@ PORT = 18400
 KINDS = ("short", "mixed")
 RESULTS = Path(__file__).parent / "results"
 CEILING_BATCH = 32
+CEILING_TEXTS = 256
 console = Console()
 
 ENDPOINT = """\
@@ -134,40 +135,46 @@ def ceilings(path: Path, seconds: float) -> dict[str, float]:
 
 
 def ceiling(path: str, seconds: str) -> dict[str, float]:
-    from modelendpoint_serve.engines import Weights
-    from modelendpoint_serve.engines.encoder import EncoderEngine
-    from modelendpoint_serve.settings import ModelArgs
+    """The model as transformers loads it, without anything of ours but the choice of precision."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from modelendpoint_serve.precision import resolve_dtype
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
     figures = {}
     for precision in ("float32", "auto"):
-        identity = {"model": "m", "version": "v", "task": "text-classification", "precision": precision}
-        args = ModelArgs.model_validate({**identity, "source": {"uri": f"file://{path}"}})
-        engine = EncoderEngine.load(args, Weights(Path(path)))
+        dtype = resolve_dtype(precision)
+        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).eval()
+
+        def forward(batch: list[str], model: Any = model) -> None:
+            with torch.inference_mode():
+                model(**tokenizer(batch, padding=True, return_tensors="pt"))
+
         for kind in KINDS:
-            items = [engine.prepare(text, {}) for text in texts(kind)]
-            figures[f"{precision} {kind} arrival"] = offline(engine, items, float(seconds))
-            items.sort(key=lambda item: item.length)
-            figures[f"{precision} {kind} sorted"] = offline(engine, items, float(seconds))
-        one = [engine.prepare(texts("short")[0], {})]
-        figures[f"{precision} forward ms"] = bare_forward(engine, one)
+            items = texts(kind, CEILING_TEXTS)
+            figures[f"{precision} {kind} arrival"] = offline(forward, items, float(seconds))
+            items.sort(key=len)
+            figures[f"{precision} {kind} sorted"] = offline(forward, items, float(seconds))
+        figures[f"{precision} forward ms"] = lone_forward(forward, texts("short")[:1])
     return figures
 
 
-def offline(engine: Any, items: list[Any], seconds: float) -> float:
+def offline(forward: Callable[[list[str]], None], items: list[str], seconds: float) -> float:
     """Whole passes over all items, so that long and short ones weigh the same in each figure."""
     done, started = 0, time.perf_counter()
     while done == 0 or time.perf_counter() - started < seconds:
         for first in range(0, len(items), CEILING_BATCH):
-            engine.forward(items[first : first + CEILING_BATCH])
+            forward(items[first : first + CEILING_BATCH])
         done += len(items)
     return done / (time.perf_counter() - started)
 
 
-def bare_forward(engine: Any, item: list[Any]) -> float:
+def lone_forward(forward: Callable[[list[str]], None], item: list[str]) -> float:
     times = []
     for _ in range(50):
         started = time.perf_counter()
-        engine.forward(item)
+        forward(item)
         times.append((time.perf_counter() - started) * 1000)
     return statistics.median(times)
 

@@ -19,7 +19,7 @@ from modelendpoint_serve.errors import invalid_input
 from modelendpoint_serve.settings import BatchingConfig
 
 # A batch that is useful to this degree gains little by growing; who is left out starts the next one sooner.
-ENOUGH = 0.88
+ENOUGH = 0.93
 
 Forward = Callable[[Sequence[Prepared]], list[dict[str, Any]]]
 Outcome = dict[str, Any] | Exception

@@ -38,11 +38,8 @@ def pack(model: nn.Module, example: Callable[[], torch.Tensor]) -> bool:
     `example` runs the model once: where packed layers do not run, or answer otherwise, all is put back.
     """
     weights = next(model.parameters())
-    if (
-        weights.device.type != "cpu"
-        or weights.dtype not in TOLERANCE
-        or not torch.backends.mkldnn.is_available()
-    ):
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if weights.device.type != "cpu" or weights.dtype not in TOLERANCE or not available:
         return False
     before = example()
     plain = list(linear_layers(model))
