@@ -96,6 +96,9 @@ def describe(error: Exception, uri: str) -> ModelLoadError:
     """Any failure to load as one sentence with cause and remedy; the traceback stays in the log."""
     if isinstance(error, ModelLoadError):
         return error
+    if isinstance(error, ApiError):
+        message = f"The model refuses its probe: {error.fault.param}: {error.fault.message}"
+        return ModelLoadError("ProbeRefused", message, "Correct probe.input or parameters.")
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     for words, reason, hint in LOAD_FAILURES:
         if any(word in text.lower() for word in words):
