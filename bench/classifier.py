@@ -310,7 +310,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axis.invert_yaxis()
         axis.margins(x=0.15)
     axes[1].set_yticklabels([])
-    axes[1].legend(loc="lower right", fontsize=8)
+    axes[1].legend(loc="upper right", fontsize=8)
     figure.suptitle(f"DistilBERT-size classifier, one CPU thread ({report['machine']})", fontsize=10)
     figure.savefig(path, dpi=120)
 
