@@ -38,8 +38,6 @@ class Runner(Protocol):
     def trust(self, item: Prepared) -> None:
         """Takes note of an input that the model has answered."""
 
-    def close(self) -> None: ...
-
 
 class BatchRunner:
     """Answers from batches; a stream of it is one piece."""
@@ -48,7 +46,6 @@ class BatchRunner:
         self.prepare = engine.prepare
         self._batcher = Batcher(engine.forward, config.batching, engine.fixed_cost)
         self.answer = self._batcher.submit
-        self.close = self._batcher.close
 
     def configure(self, config: ModelConfig) -> None:
         self._batcher.limits = config.batching
@@ -69,7 +66,6 @@ class StreamRunner:
         self.prepare = engine.prepare
         self._generator = Generator(engine, config.batching)
         self.stream = self._generator.stream
-        self.close = self._generator.close
 
     def configure(self, config: ModelConfig) -> None:
         self._generator.limits = config.batching
